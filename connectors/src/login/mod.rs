@@ -1,0 +1,5 @@
+//! From a person to a source's credentials.
+
+mod secret;
+
+pub use secret::Secret;

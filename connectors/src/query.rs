@@ -1,0 +1,99 @@
+//! What a connector is handed: text that was printed from a checked tree, values, and how the session is set.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+/// A statement in the source's own dialect. Only ever seen inside a `Permitted`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// The text to send: exactly one statement.
+    pub text: String,
+    /// Types the client declared for parameters, by oid; 0 leaves the choice to the server.
+    pub parameter_types: Vec<u32>,
+}
+
+/// How a value is written on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Format {
+    /// As text.
+    #[default]
+    Text,
+    /// In the type's binary form.
+    Binary,
+}
+
+/// Values for one run of a query.
+#[derive(Clone, Debug, Default)]
+pub struct Bind {
+    /// How each parameter is written: none for all text, one for all, or one each.
+    pub parameter_formats: Vec<Format>,
+    /// Parameter values; `None` is NULL.
+    pub parameters: Vec<Option<Bytes>>,
+    /// How each result column is wanted: none for all text, one for all, or one each.
+    pub result_formats: Vec<Format>,
+}
+
+/// Types of a query, as PostgreSQL frames to be relayed.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// Parameter type oids.
+    pub parameters: Vec<u32>,
+    /// The whole RowDescription message (type byte, length, body); `None` when the query returns no rows.
+    pub fields: Option<Bytes>,
+}
+
+/// Settings a client may change, as they should be on the connection: name in lower case, value as text.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SessionSettings(pub BTreeMap<String, String>);
+
+/// Transaction control: names are quoted by the connector, so nothing here is SQL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// Begins a read-only transaction.
+    Begin {
+        /// The isolation level asked for.
+        isolation: Option<Isolation>,
+    },
+    /// Commits.
+    Commit,
+    /// Rolls back.
+    Rollback,
+    /// Sets a savepoint.
+    Savepoint(String),
+    /// Releases a savepoint.
+    Release(String),
+    /// Rolls back to a savepoint.
+    RollbackTo(String),
+}
+
+/// A transaction's isolation level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// READ COMMITTED (and READ UNCOMMITTED, which PostgreSQL treats alike).
+    ReadCommitted,
+    /// REPEATABLE READ.
+    RepeatableRead,
+    /// SERIALIZABLE.
+    Serializable,
+}
+
+/// Where a connection stands, as ReadyForQuery tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransactionStatus {
+    /// Not in a transaction (`I`).
+    Idle,
+    /// In a transaction (`T`).
+    Open,
+    /// In a failed transaction (`E`).
+    Failed,
+}
+
+/// What the server answered when asked who it is serving.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Witness {
+    /// `session_user`.
+    pub session_user: String,
+    /// `current_user`.
+    pub current_user: String,
+}

@@ -1,0 +1,67 @@
+//! What tables, columns and functions there are: an immutable snapshot per source.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use passgate_connectors::{Metadata, Relation};
+use passgate_policy::{SourceName, TableName};
+
+/// What one source held when it was last read. Names resolve here and nowhere else.
+#[derive(Debug)]
+pub struct Snapshot {
+    source: SourceName,
+    default_schema: String,
+    relations: HashMap<String, HashMap<String, Entry>>,
+    functions: HashMap<String, HashMap<String, ()>>,
+    server_version: String,
+}
+
+#[derive(Debug)]
+struct Entry {
+    relation: Relation,
+    built_on: Arc<[TableName]>,
+}
+
+impl Snapshot {
+    /// Arranges a crawl for looking names up. Unqualified names resolve in `default_schema` only.
+    pub fn new(source: SourceName, default_schema: String, metadata: Metadata) -> Self {
+        let mut relations: HashMap<String, HashMap<String, Entry>> = HashMap::new();
+        for relation in metadata.relations {
+            relations
+                .entry(relation.schema.clone())
+                .or_default()
+                .insert(relation.name.clone(), Entry { relation, built_on: Arc::new([]) });
+        }
+        let mut functions: HashMap<String, HashMap<String, ()>> = HashMap::new();
+        for function in metadata.functions {
+            functions.entry(function.schema).or_default().insert(function.name, ());
+        }
+        Self { source, default_schema, relations, functions, server_version: metadata.server_version }
+    }
+
+    /// The source.
+    pub fn source(&self) -> &SourceName {
+        &self.source
+    }
+
+    /// The schema of unqualified names.
+    pub fn default_schema(&self) -> &str {
+        &self.default_schema
+    }
+
+    /// The server's version.
+    pub fn server_version(&self) -> &str {
+        &self.server_version
+    }
+
+    /// A relation by its exact names.
+    pub fn relation(&self, schema: &str, name: &str) -> Option<(&Relation, &Arc<[TableName]>)> {
+        let entry = self.relations.get(schema)?.get(name)?;
+        Some((&entry.relation, &entry.built_on))
+    }
+
+    /// Whether there is a function of this name that is not built in.
+    pub fn has_function(&self, schema: &str, name: &str) -> bool {
+        self.functions.get(schema).is_some_and(|names| names.contains_key(name))
+    }
+}

@@ -1,0 +1,78 @@
+//! The one door through which an error reaches a client.
+//!
+//! An error type opts in by implementing [`ClientError`]; a catch-all error never does. Texts follow PostgreSQL's
+//! style: the message short, lower case, without a full stop; the detail for facts; the hint for the next step.
+//! Source: <https://www.postgresql.org/docs/current/error-style-guide.html>.
+
+use passgate_connectors::{Error as SourceError, ServerMessage};
+
+/// An error that may be shown to the person on the other end.
+pub trait ClientError {
+    /// The SQLSTATE, five characters.
+    fn sqlstate(&self) -> &str;
+
+    /// What went wrong.
+    fn message(&self) -> String;
+
+    /// Facts that help to understand it.
+    fn detail(&self) -> Option<String> {
+        None
+    }
+
+    /// What to do next.
+    fn hint(&self) -> Option<String> {
+        None
+    }
+
+    /// Whether the connection ends with it (`FATAL`).
+    fn is_fatal(&self) -> bool {
+        false
+    }
+
+    /// All of it, as PostgreSQL words an error.
+    fn to_server_message(&self) -> ServerMessage {
+        ServerMessage {
+            severity: if self.is_fatal() { "FATAL" } else { "ERROR" }.to_owned(),
+            code: self.sqlstate().to_owned(),
+            message: self.message(),
+            detail: self.detail(),
+            hint: self.hint(),
+        }
+    }
+}
+
+impl ClientError for SourceError {
+    fn sqlstate(&self) -> &str {
+        match self {
+            Self::Server(message) => &message.code,
+            Self::SignIn { .. } | Self::Witness { .. } | Self::NoRole { .. } => "28000",
+            Self::Busy { .. } => "53300",
+            Self::Protocol { .. } => "08P01",
+            Self::NoCrawlLogin { .. } => "55000",
+            _ => "08006",
+        }
+    }
+
+    fn message(&self) -> String {
+        self.to_string()
+    }
+
+    fn detail(&self) -> Option<String> {
+        match self {
+            Self::Server(message) => message.detail.clone(),
+            _ => None,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Server(message) => message.hint.clone(),
+            Self::Connection { .. } => Some("Try again; if it persists, tell whoever runs the gateway.".to_owned()),
+            Self::SignIn { .. } | Self::NoRole { .. } => {
+                Some("Ask whoever runs the source for a role that is yours.".to_owned())
+            }
+            Self::Busy { .. } => Some("Try again in a moment.".to_owned()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Passgate: a SQL gateway that knows who is asking.
+//!
+//! The folder list is the pipeline. A room imports only rooms to its right:
+//!
+//! ```text
+//! main, demo › config › server › http, session › ask, approvals, sources › plan › statement, catalog, auth, audit › store › error
+//! ```
+//!
+//! `tests/architecture.rs` fails on an import against this order.
+
+pub mod audit;
+pub mod auth;
+pub mod catalog;
+pub mod config;
+pub mod demo;
+pub mod error;
+pub mod http;
+pub mod plan;
+pub mod server;
+pub mod session;
+pub mod sources;
+pub mod statement;

@@ -1,0 +1,28 @@
+//! What a person may ask.
+//!
+//! `passgate-policy` is a function: rules and a request in, a decision out. It has no runtime, no clock and no
+//! network, so a security team's test gives the same answer as the gateway does. It is separate from the gateway so
+//! that this stays true: nothing here can open a socket.
+//!
+//! ```text
+//! *.json ── document ── compile ──► PolicySet ─┐
+//!                                             ├─ decide ──► Decision::{Allow(Permit), Hold, Deny(Reasons)}
+//! statement, person, facts ───────► Request ──┘
+//! ```
+//!
+//! A [`Permit`] is the only thing that lets a statement run. It is made here and nowhere else.
+
+mod compile;
+mod decision;
+mod identity;
+mod request;
+
+pub use compile::{PolicyFile, PolicySet, Problem, compile, decide};
+pub use decision::{
+    Decision, DischargeError, Governed, Obligation, Permit, Permitted, Reason, Reasons, Revision, RuleReference,
+};
+pub use identity::{Identity, PersonName, Proof, Role, Tenant};
+pub use request::{
+    Facts, FunctionUse, Place, Request, SourceName, StatementDigest, StatementKind, TableName, TableUse, Unlinked,
+    Write,
+};
