@@ -88,6 +88,9 @@ pub struct FunctionUse {
     pub schema: String,
     /// Its name.
     pub name: String,
+    /// Whether it is built in and known to only compute: no side effect, file, network, lock, sleep, or SQL in text.
+    /// Always false outside `pg_catalog`.
+    pub pure: bool,
     /// Where it is called.
     pub at: Place,
 }

@@ -1,20 +1,72 @@
 //! SQL text to a [`Statement`]: parsed, every node kind matched by name, classified, bounded.
+//!
+//! ```text
+//! text ── scan (caps) ── sqlparser ── lower (every node by name) ──► tree ── print ──► text for a source
+//! ```
+//!
+//! The parser is a library; the tree and the printer are ours. What a client wrote is never sent: only what this room
+//! understood is.
+
+mod lower;
+mod print;
+mod scan;
+mod session;
+#[cfg(test)]
+mod tests;
+pub mod tree;
+mod types;
 
 use std::sync::Arc;
 
+use passgate_connectors::Control;
+use passgate_policy::{Place, Write};
+use serde::Deserialize;
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::parser::{Parser, ParserError};
+
 use crate::error::ClientError;
+use lower::Lowering;
+
+pub use print::{SYNTAX_FUNCTIONS, print, quoted_name};
+
+/// With less stack than this left, the next level gets a new one.
+const STACK_LEFT_MIN: usize = 256 * 1024;
+/// How large a new stack is.
+const STACK_STEP: usize = 4 * 1024 * 1024;
+/// The stack for parsing (and dropping) a tree of many operators, a level each.
+const STACK_FOR_MANY: usize = 256 * 1024 * 1024;
+/// More operators than this are many.
+const OPERATORS_MANY: usize = 200;
 
 /// Caps that hold before anything else sees the text.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Bytes of one message's SQL text.
+    /// Longest SQL text of one message, in bytes. Longer ones are refused (54000). Default 1048576.
     pub statement_bytes_max: usize,
-    /// Nesting of parentheses, brackets, CASE and comments.
+    /// Deepest nesting of parentheses, brackets and CASE. Deeper ones are refused (54001). Default 200.
     pub depth_max: usize,
-    /// Parameters of one statement.
+    /// Deepest nesting of comments. Deeper ones are refused (54001). Default 32.
+    pub comment_depth_max: usize,
+    /// Most operators in one message. More are refused (54001). Default 10000.
+    pub operators_max: usize,
+    /// Most parameters of one statement. More are refused (54000). Default 32767.
     pub parameters_max: usize,
-    /// Statements in one simple query.
+    /// Most statements in one simple query. More are refused (54000). Default 100.
     pub statements_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            statement_bytes_max: 1024 * 1024,
+            depth_max: 200,
+            comment_depth_max: 32,
+            operators_max: 10_000,
+            parameters_max: 32_767,
+            statements_max: 100,
+        }
+    }
 }
 
 /// One statement, understood.
@@ -26,15 +78,17 @@ pub struct Statement {
     pub text: Arc<str>,
     /// How many parameters it names: the highest `$n`.
     pub parameters: u16,
+    /// Everything in it that is not a read; the policy denies these by name.
+    pub writes: Vec<Write>,
 }
 
 /// What a statement is.
 #[derive(Clone, Debug)]
 pub enum Kind {
-    /// Reads rows. (The tree arrives with the parser.)
-    Query(Arc<()>),
+    /// Reads rows.
+    Query(Arc<tree::Query>),
     /// Shows how a query would run.
-    Explain(Arc<()>),
+    Explain(Arc<tree::Query>, ExplainOptions),
     /// `SET name = value`; names in lower case.
     Set {
         /// The setting.
@@ -49,20 +103,93 @@ pub enum Kind {
     /// `SHOW name`.
     Show(String),
     /// Transaction control.
-    Transaction(passgate_connectors::Control),
+    Transaction(Control),
     /// `DEALLOCATE name`, or all.
     Deallocate(Option<String>),
     /// `DISCARD ALL`.
     DiscardAll,
-    /// Anything that is not a read: the policy denies it by name.
-    Write(passgate_policy::Write),
+    /// Not a read at all: `writes` names it.
+    Write,
+}
+
+/// Options of EXPLAIN that do not run the query.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExplainOptions {
+    /// VERBOSE.
+    pub verbose: bool,
+    /// FORMAT, in upper case.
+    pub format: Option<&'static str>,
+}
+
+impl Kind {
+    /// What the statement is for, as the audit log calls it.
+    pub fn intent(&self) -> &'static str {
+        match self {
+            Self::Query(_) => "query",
+            Self::Explain(..) => "explain",
+            Self::Set { .. } => "set",
+            Self::Reset(_) => "reset",
+            Self::Show(_) => "show",
+            Self::Transaction(_) => "transaction",
+            Self::Deallocate(_) => "deallocate",
+            Self::DiscardAll => "discard",
+            Self::Write => "write",
+        }
+    }
+}
+
+/// Reads a text of any number of statements; none is returned unless all are understood.
+pub fn parse(text: &str, limits: &Limits) -> Result<Vec<Statement>, Error> {
+    let shape = scan::scan(text, limits)?;
+    if shape.operators > OPERATORS_MANY {
+        stacker::grow(STACK_FOR_MANY, || parse_bounded(text, limits))
+    } else {
+        stacker::maybe_grow(STACK_STEP / 2, STACK_STEP, || parse_bounded(text, limits))
+    }
+}
+
+fn parse_bounded(text: &str, limits: &Limits) -> Result<Vec<Statement>, Error> {
+    let dialect = PostgreSqlDialect {};
+    let parsed = Parser::new(&dialect)
+        .with_recursion_limit(limits.depth_max * 2)
+        .try_with_sql(text)
+        .and_then(|mut parser| parser.parse_statements())
+        .map_err(|error| Error::from_parser(error, limits))?;
+    if parsed.len() > limits.statements_max {
+        return Err(Error::too_many_statements(limits.statements_max));
+    }
+    let single = parsed.len() == 1;
+    parsed
+        .iter()
+        .map(|statement| {
+            let mut lowering = Lowering::new(limits.depth_max, limits.parameters_max);
+            let kind = session::classify(statement, &mut lowering)?;
+            let text: Arc<str> = if single { text.into() } else { statement_text(text, statement).into() };
+            Ok(Statement { kind, text, parameters: lowering.parameters, writes: lowering.writes })
+        })
+        .collect()
+}
+
+/// The part of a text that one of several statements takes up, as far as the parser knows where it starts and ends.
+fn statement_text<'a>(text: &'a str, statement: &sqlparser::ast::Statement) -> &'a str {
+    let start = lower::place(sqlparser::ast::Spanned::span(statement));
+    let offset = |place: Place| {
+        let line = text.split_inclusive('\n').take(usize::try_from(place.line - 1).unwrap_or(0)).map(str::len).sum();
+        let rest: &str = text.get(line..).unwrap_or_default();
+        let column = usize::try_from(place.column - 1).unwrap_or(0);
+        line + rest.char_indices().nth(column).map_or(rest.len(), |(index, _)| index)
+    };
+    let from = text.get(offset(start)..).unwrap_or(text);
+    let end = sqlparser::ast::Spanned::span(statement).end;
+    let to = Place { line: end.line.max(1), column: end.column.max(1) };
+    text.get(offset(start)..offset(to)).filter(|part| !part.is_empty()).unwrap_or(from)
 }
 
 /// Why a text is not a statement we take.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
-    /// SQLSTATE: 42601, 0A000 or 54001/54000.
+    /// SQLSTATE: 42601, 0A000, 54000 or 54001.
     pub sqlstate: &'static str,
     /// What.
     pub message: String,
@@ -70,6 +197,93 @@ pub struct Error {
     pub detail: Option<String>,
     /// What to do.
     pub hint: Option<String>,
+}
+
+impl Error {
+    fn new(sqlstate: &'static str, message: impl Into<String>) -> Self {
+        Self { sqlstate, message: message.into(), detail: None, hint: None }
+    }
+
+    fn at(mut self, at: Place) -> Self {
+        self.detail = Some(format!("It stands at {at}."));
+        self
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub(crate) fn unsupported(what: &str, at: Place) -> Self {
+        Self::new("0A000", format!("{what} is not supported by the gateway")).at(at)
+    }
+
+    fn syntax(what: &str, at: Place) -> Self {
+        Self::new("42601", format!("syntax error: {what}")).at(at)
+    }
+
+    fn foreign_type(name: &str, at: Place) -> Self {
+        Self::new("0A000", format!("type \"{name}\" is not a built-in type the gateway knows"))
+            .at(at)
+            .hint("Casts to other types can run code of their own. Cast to a built-in type, such as text.")
+    }
+
+    fn name_too_long(most: usize, at: Place) -> Self {
+        Self::new("42622", format!("identifier too long (the limit is {most} bytes)")).at(at)
+    }
+
+    fn too_deep(most: usize) -> Self {
+        Self::new("54001", format!("statement is nested too deeply (the limit is {most} levels)"))
+            .hint("Simplify the statement, or raise limits.statement.depth_max.")
+    }
+
+    fn comments_too_deep(most: usize) -> Self {
+        Self::new("54001", format!("comments are nested too deeply (the limit is {most} levels)"))
+    }
+
+    fn too_complex(most: usize) -> Self {
+        Self::new("54001", format!("statement is too complex (the limit is {most} operators)"))
+            .hint("Use IN or = ANY with an array in place of a long chain of operators.")
+    }
+
+    fn too_long(most: usize) -> Self {
+        Self::new("54000", format!("statement is too long (the limit is {most} bytes)"))
+    }
+
+    fn zero_byte() -> Self {
+        Self::new("22021", "invalid byte sequence for encoding \"UTF8\": 0x00")
+    }
+
+    fn too_many_parameters(most: usize) -> Self {
+        Self::new("54000", format!("too many parameters (the limit is {most})"))
+    }
+
+    fn too_many_statements(most: usize) -> Self {
+        Self::new("54000", format!("too many statements in one message (the limit is {most})"))
+    }
+
+    fn from_parser(error: ParserError, limits: &Limits) -> Self {
+        match error {
+            ParserError::RecursionLimitExceeded => Self::too_deep(limits.depth_max),
+            ParserError::TokenizerError(text) | ParserError::ParserError(text) => {
+                let (what, at) = split_position(&text);
+                let message = format!("syntax error: {}", what.chars().take(200).collect::<String>());
+                match at {
+                    Some(at) => Self::new("42601", message).at(at),
+                    None => Self::new("42601", message),
+                }
+            }
+        }
+    }
+}
+
+/// The parser ends its messages with ` at Line: 1, Column: 8`.
+fn split_position(text: &str) -> (&str, Option<Place>) {
+    let Some((what, position)) = text.rsplit_once(" at Line: ") else { return (text, None) };
+    let place = position.split_once(", Column: ").and_then(|(line, column)| {
+        Some(Place { line: line.trim().parse().ok()?, column: column.trim().parse().ok()? })
+    });
+    (what, place)
 }
 
 impl ClientError for Error {
@@ -88,9 +302,4 @@ impl ClientError for Error {
     fn hint(&self) -> Option<String> {
         self.hint.clone()
     }
-}
-
-/// Reads a text of any number of statements; none is returned unless all are understood.
-pub fn parse(_text: &str, _limits: &Limits) -> Result<Vec<Statement>, Error> {
-    Ok(Vec::new())
 }

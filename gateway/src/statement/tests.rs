@@ -1,0 +1,116 @@
+//! What is understood, what is refused, and that printing and parsing are each other's inverse.
+
+use super::*;
+
+fn query(text: &str) -> tree::Query {
+    let mut statements = parse(text, &Limits::default()).unwrap_or_else(|error| panic!("{text}: {error:?}"));
+    match statements.remove(0).kind {
+        Kind::Query(query) => (*query).clone(),
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+fn round_trip(text: &str) -> String {
+    let tree = query(text);
+    let printed = print(&tree);
+    assert_eq!(query(&printed), tree, "\n{text}\n{printed}");
+    printed
+}
+
+#[test]
+fn printing_and_parsing_are_inverse() {
+    let corpus = include_str!("queries.sql").split(";\n").filter(|text| !text.trim().is_empty());
+    let failures: Vec<_> =
+        corpus.filter_map(|text| std::panic::catch_unwind(|| round_trip(text)).err().map(|_| text)).collect();
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[test]
+fn a_literal_cannot_talk_its_way_out() {
+    assert_eq!(round_trip(r"SELECT 'a\''; DROP TABLE t; --'"), r"SELECT E'a\\''; DROP TABLE t; --'");
+    assert_eq!(round_trip("SELECT - -1"), "SELECT - (- 1)");
+    assert_eq!(round_trip("SELECT U&'\\005c0027'"), r"SELECT E'\\0027'");
+    assert_eq!(round_trip("SELECT $x$ it's $y$ $x$"), "SELECT ' it''s $y$ '");
+    assert_eq!(round_trip("SELECT \"a\"\"b\" FROM \"T\"\"; --\""), "SELECT \"a\"\"b\" FROM \"T\"\"; --\"");
+}
+
+#[test]
+fn unquoted_names_are_folded_and_quoted() {
+    assert_eq!(round_trip("SELECT Abc, \"Abc\" FROM S.T"), "SELECT \"abc\", \"Abc\" FROM \"s\".\"t\"");
+}
+
+#[test]
+fn writes_are_named() {
+    for (text, command) in [
+        ("INSERT INTO t VALUES (1)", "INSERT"),
+        ("WITH x AS (DELETE FROM t RETURNING *) SELECT * FROM x", "DELETE"),
+        ("SELECT * INTO u FROM t", "SELECT INTO"),
+        ("SELECT * FROM t FOR UPDATE", "FOR UPDATE"),
+        ("DROP TABLE t", "DROP"),
+        ("EXPLAIN DELETE FROM t", "DELETE"),
+    ] {
+        let statements = parse(text, &Limits::default()).unwrap();
+        assert_eq!(statements[0].writes[0].command, command, "{text}");
+    }
+}
+
+#[test]
+fn what_is_not_known_is_refused_with_a_place() {
+    let error = parse("SELECT 1,\n  x::public.evil", &Limits::default()).unwrap_err();
+    assert_eq!(error.sqlstate, "0A000");
+    assert_eq!(error.message, "type \"public.evil\" is not a built-in type the gateway knows");
+    assert!(error.detail.unwrap().contains("line 2"));
+    for text in ["SELECT * FROM t QUALIFY x", "EXPLAIN ANALYZE SELECT 1", "LISTEN x", "SELECT TOP 1 * FROM t"] {
+        assert!(parse(text, &Limits::default()).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn deep_and_long_statements_end_in_an_error_not_a_crash() {
+    for text in [
+        format!("SELECT {}1{}", "(".repeat(150), ")".repeat(150)),
+        format!("SELECT 1{}", "+1".repeat(9_000)),
+        format!("SELECT 1 WHERE a=1{}", " OR a=1".repeat(4_000)),
+        format!("SELECT {}1", "- ".repeat(5_000)),
+        format!("SELECT {}1", "NOT ".repeat(5_000)),
+        format!("SELECT 1{}", " UNION SELECT 1".repeat(3_000)),
+        format!("SELECT a{}", "[1]".repeat(5_000)),
+        format!("SELECT a{}", "::text".repeat(4_000)),
+        format!("SELECT * FROM a{}", " JOIN b ON true".repeat(3_000)),
+    ] {
+        let _ = parse(&text, &Limits::default());
+    }
+    assert!(parse(&format!("SELECT 1 WHERE a=1{}", " OR a=1".repeat(2_000)), &Limits::default()).is_ok());
+}
+
+proptest::proptest! {
+    #[test]
+    fn arbitrary_text_never_panics(text in "\\PC{0,200}") {
+        let _ = parse(&text, &Limits::default());
+    }
+
+    #[test]
+    fn whatever_parses_prints_back_equal(words in proptest::collection::vec(
+        proptest::sample::select(vec![
+            "SELECT", "1", "a", "t.b", "*", "FROM", "t", "s.t", "AS x", "WHERE", "AND", "OR", "NOT", "=", "<", "-", "+",
+            "'s\\'", "E'\\n'", "(", ")", ",", "GROUP BY", "ORDER BY", "LIMIT", "UNION", "ALL", "IN", "EXISTS", "CASE",
+            "WHEN", "THEN", "ELSE", "END", "count(*)", "::int", "IS NULL", "BETWEEN", "JOIN", "ON", "LEFT JOIN", "$1",
+            "[1]", ".f", "OVER", "LIKE", "date '2020-01-01'", "interval '1' day", "VALUES", "WITH x AS", "DISTINCT",
+        ]), 1..40)) {
+        if let Ok(statements) = parse(&words.join(" "), &Limits::default()) {
+            for statement in statements {
+                if let Kind::Query(tree) = statement.kind
+                    && statement.writes.is_empty()
+                {
+                    let printed = print(&tree);
+                    let again = parse(&printed, &Limits::default());
+                    let Ok(again) = again else { panic!("{printed}: {again:?}") };
+                    match &again[0].kind {
+                        Kind::Query(other) => assert_eq!(&**other, &*tree, "{}", printed),
+                        other => panic!("{printed}: {other:?}"),
+                    }
+                }
+            }
+        }
+    }
+}

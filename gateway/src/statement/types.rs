@@ -1,0 +1,458 @@
+//! Types, operators and fields, by the names PostgreSQL's own catalog gives them.
+//!
+//! Only what is built into PostgreSQL is known here: a cast to a user's type can run that user's code, and so can a
+//! user's operator. What is not listed is refused.
+
+use passgate_policy::Place;
+use sqlparser::ast as sql;
+
+use super::tree::{Path, Type};
+use super::{Error, lower};
+
+type Result<T> = std::result::Result<T, Error>;
+
+/// Built-in types whose input functions only read their text, by their names in `pg_catalog`.
+///
+/// Left out on purpose: `regclass` and its kin (they look names up, and so tell what exists), `oid` aliases, `xml`
+/// entities are harmless (no external access) and in.
+/// Source: <https://www.postgresql.org/docs/current/datatype.html>.
+const TYPES: [&str; 66] = [
+    "bit",
+    "bool",
+    "box",
+    "bpchar",
+    "bytea",
+    "char",
+    "cid",
+    "cidr",
+    "circle",
+    "date",
+    "datemultirange",
+    "daterange",
+    "float4",
+    "float8",
+    "inet",
+    "int2",
+    "int2vector",
+    "int4",
+    "int4multirange",
+    "int4range",
+    "int8",
+    "int8multirange",
+    "int8range",
+    "interval",
+    "json",
+    "jsonb",
+    "jsonpath",
+    "line",
+    "lseg",
+    "macaddr",
+    "macaddr8",
+    "money",
+    "name",
+    "numeric",
+    "nummultirange",
+    "numrange",
+    "oid",
+    "oidvector",
+    "path",
+    "pg_lsn",
+    "pg_snapshot",
+    "point",
+    "polygon",
+    "text",
+    "tid",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "timetz",
+    "tsmultirange",
+    "tsquery",
+    "tsrange",
+    "tstzmultirange",
+    "tstzrange",
+    "tsvector",
+    "txid_snapshot",
+    "unknown",
+    "uuid",
+    "varbit",
+    "varchar",
+    "xid",
+    "xid8",
+    "xml",
+    "record",
+    "cstring",
+    "void",
+];
+
+/// Names SQL has for built-in types beside their own.
+const SYNONYMS: [(&str, &str); 12] = [
+    ("bigint", "int8"),
+    ("boolean", "bool"),
+    ("dec", "numeric"),
+    ("decimal", "numeric"),
+    ("int", "int4"),
+    ("integer", "int4"),
+    ("real", "float4"),
+    ("smallint", "int2"),
+    ("serial", ""),
+    ("bigserial", ""),
+    ("smallserial", ""),
+    ("void", ""),
+];
+
+/// A type, or a refusal that names it.
+pub(super) fn lower(to: &sql::DataType, at: Place) -> Result<Type> {
+    use sql::DataType as D;
+    let plain = |name: &str| Ok(Type { name: name.to_owned(), modifiers: Vec::new(), dimensions: 0 });
+    let sized = |name: &str, size: Option<u64>| {
+        let modifiers = size.map(|size| modifier(size, at)).transpose()?.into_iter().collect();
+        Ok(Type { name: name.to_owned(), modifiers, dimensions: 0 })
+    };
+    match to {
+        D::Array(element) => {
+            let sql::ArrayElemTypeDef::SquareBracket(element, _) = element else {
+                return Err(Error::unsupported("this kind of array type", at));
+            };
+            let mut of = lower(element, at)?;
+            of.dimensions += 1;
+            if of.dimensions > 6 {
+                return Err(Error::unsupported("an array of more than six dimensions", at));
+            }
+            Ok(of)
+        }
+        D::Custom(name, modifiers) => custom(&lower::path(name)?, modifiers, at),
+        D::Character(length) | D::Char(length) => sized("bpchar", Some(characters(length.as_ref(), at)?.unwrap_or(1))),
+        D::CharacterVarying(length) | D::CharVarying(length) | D::Varchar(length) => {
+            sized("varchar", characters(length.as_ref(), at)?)
+        }
+        D::Text => plain("text"),
+        D::Uuid => plain("uuid"),
+        D::Bytea => plain("bytea"),
+        D::Numeric(size) | D::Decimal(size) | D::Dec(size) => exact(size, at),
+        D::Float(sql::ExactNumberInfo::None) | D::Float8 | D::DoublePrecision => plain("float8"),
+        D::Float(sql::ExactNumberInfo::Precision(bits)) => match bits {
+            1..=24 => plain("float4"),
+            25..=53 => plain("float8"),
+            _ => Err(Error::syntax("precision of float must be between 1 and 53", at)),
+        },
+        D::Float4 | D::Real => plain("float4"),
+        D::Int2(None) | D::SmallInt(None) => plain("int2"),
+        D::Int(None) | D::Int4(None) | D::Integer(None) => plain("int4"),
+        D::Int8(None) | D::BigInt(None) => plain("int8"),
+        D::Bool | D::Boolean => plain("bool"),
+        D::Date => plain("date"),
+        D::Time(precision, zone) => sized(zoned("time", "timetz", zone), *precision),
+        D::Timestamp(precision, zone) => sized(zoned("timestamp", "timestamptz", zone), *precision),
+        D::Interval { fields: None, precision } => sized("interval", *precision),
+        D::JSON => plain("json"),
+        D::JSONB => plain("jsonb"),
+        D::Bit(size) => sized("bit", Some(size.unwrap_or(1))),
+        D::BitVarying(size) | D::VarBit(size) => sized("varbit", *size),
+        D::TsVector => plain("tsvector"),
+        D::TsQuery => plain("tsquery"),
+        D::GeometricType(kind) => plain(match kind {
+            sql::GeometricTypeKind::Point => "point",
+            sql::GeometricTypeKind::Line => "line",
+            sql::GeometricTypeKind::LineSegment => "lseg",
+            sql::GeometricTypeKind::GeometricBox => "box",
+            sql::GeometricTypeKind::GeometricPath => "path",
+            sql::GeometricTypeKind::Polygon => "polygon",
+            sql::GeometricTypeKind::Circle => "circle",
+        }),
+        D::Regclass => Err(Error::unsupported("a cast to regclass", at)),
+        _ => Err(Error::unsupported(&format!("the type {}", shortened(&to.to_string())), at)),
+    }
+}
+
+fn custom(path: &Path, modifiers: &[String], at: Place) -> Result<Type> {
+    let written = || path.0.iter().map(|name| name.text.as_str()).collect::<Vec<_>>().join(".");
+    let name = match path.0.as_slice() {
+        [name] => SYNONYMS.iter().find(|(synonym, _)| *synonym == name.text).map_or(&*name.text, |(_, known)| known),
+        [schema, name] if schema.text == "pg_catalog" => &name.text,
+        _ => return Err(Error::foreign_type(&written(), at)),
+    };
+    if !TYPES.contains(&name) {
+        return Err(Error::foreign_type(&written(), at));
+    }
+    let modifiers = modifiers
+        .iter()
+        .map(|text| text.trim().parse().map_err(|_| Error::syntax("a type modifier that is not a number", at)))
+        .collect::<Result<_>>()?;
+    Ok(Type { name: name.to_owned(), modifiers, dimensions: 0 })
+}
+
+fn characters(length: Option<&sql::CharacterLength>, at: Place) -> Result<Option<u64>> {
+    match length {
+        None => Ok(None),
+        Some(sql::CharacterLength::IntegerLength { length, unit: None }) => Ok(Some(*length)),
+        Some(_) => Err(Error::unsupported("this length of a character type", at)),
+    }
+}
+
+fn exact(size: &sql::ExactNumberInfo, at: Place) -> Result<Type> {
+    let modifiers = match size {
+        sql::ExactNumberInfo::None => Vec::new(),
+        sql::ExactNumberInfo::Precision(precision) => vec![modifier(*precision, at)?],
+        sql::ExactNumberInfo::PrecisionAndScale(precision, scale) => vec![modifier(*precision, at)?, *scale],
+    };
+    Ok(Type { name: "numeric".to_owned(), modifiers, dimensions: 0 })
+}
+
+fn modifier(size: u64, at: Place) -> Result<i64> {
+    i64::try_from(size).map_err(|_| Error::syntax("a type modifier out of range", at))
+}
+
+fn zoned(without: &'static str, with: &'static str, zone: &sql::TimezoneInfo) -> &'static str {
+    match zone {
+        sql::TimezoneInfo::None | sql::TimezoneInfo::WithoutTimeZone => without,
+        sql::TimezoneInfo::WithTimeZone | sql::TimezoneInfo::Tz => with,
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(60).collect()
+}
+
+/// The operator as PostgreSQL spells it.
+pub(super) fn infix_operator(op: &sql::BinaryOperator, at: Place) -> Result<String> {
+    use sql::BinaryOperator as B;
+    let known = match op {
+        B::Plus => "+",
+        B::Minus => "-",
+        B::Multiply => "*",
+        B::Divide => "/",
+        B::Modulo => "%",
+        B::StringConcat => "||",
+        B::Gt => ">",
+        B::Lt => "<",
+        B::GtEq => ">=",
+        B::LtEq => "<=",
+        B::Eq => "=",
+        B::NotEq => "<>",
+        B::BitwiseOr => "|",
+        B::BitwiseAnd => "&",
+        B::PGBitwiseXor => "#",
+        B::PGBitwiseShiftLeft => "<<",
+        B::PGBitwiseShiftRight => ">>",
+        B::PGExp => "^",
+        B::PGOverlap => "&&",
+        B::PGRegexMatch => "~",
+        B::PGRegexIMatch => "~*",
+        B::PGRegexNotMatch => "!~",
+        B::PGRegexNotIMatch => "!~*",
+        B::PGLikeMatch => "~~",
+        B::PGILikeMatch => "~~*",
+        B::PGNotLikeMatch => "!~~",
+        B::PGNotILikeMatch => "!~~*",
+        B::PGStartsWith => "^@",
+        B::Arrow => "->",
+        B::LongArrow => "->>",
+        B::HashArrow => "#>",
+        B::HashLongArrow => "#>>",
+        B::AtAt => "@@",
+        B::AtArrow => "@>",
+        B::ArrowAt => "<@",
+        B::HashMinus => "#-",
+        B::AtQuestion => "@?",
+        B::Question => "?",
+        B::QuestionAnd => "?&",
+        B::QuestionPipe => "?|",
+        B::DoubleHash => "##",
+        B::LtDashGt => "<->",
+        B::AndLt => "&<",
+        B::AndGt => "&>",
+        B::LtLtPipe => "<<|",
+        B::PipeGtGt => "|>>",
+        B::AndLtPipe => "&<|",
+        B::PipeAndGt => "|&>",
+        B::LtCaret => "<^",
+        B::GtCaret => ">^",
+        B::QuestionHash => "?#",
+        B::QuestionDash => "?-",
+        B::QuestionDashPipe => "?-|",
+        B::QuestionDoublePipe => "?||",
+        B::At => "@",
+        B::TildeEq => "~=",
+        B::Overlaps => "OVERLAPS",
+        B::Custom(symbols) => return custom_operator(symbols, at),
+        B::PGCustomBinaryOperator(path) => return qualified_operator(path, at),
+        B::And
+        | B::Or
+        | B::Xor
+        | B::Spaceship
+        | B::BitwiseXor
+        | B::DuckIntegerDivide
+        | B::MyIntegerDivide
+        | B::Match
+        | B::Regexp
+        | B::Assignment => {
+            return Err(Error::unsupported(&format!("the operator {op}"), at));
+        }
+    };
+    Ok(known.to_owned())
+}
+
+/// `OPERATOR(pg_catalog.=)`: only built-in operators can be meant, since no other schema is on the session's path.
+fn qualified_operator(path: &[String], at: Place) -> Result<String> {
+    match path {
+        [symbols] => custom_operator(symbols, at),
+        [schema, symbols] if schema.eq_ignore_ascii_case("pg_catalog") => custom_operator(symbols, at),
+        _ => Err(Error::unsupported("an operator outside pg_catalog", at)),
+    }
+}
+
+/// An operator the parser has no name for. It may hold nothing but operator characters and no comment.
+/// Source: <https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-OPERATORS>.
+fn custom_operator(symbols: &str, at: Place) -> Result<String> {
+    let valid = !symbols.is_empty()
+        && symbols.len() <= 63
+        && symbols.chars().all(|symbol| "+-*/<>=~!@#%^&|`?".contains(symbol))
+        && !symbols.contains("--")
+        && !symbols.contains("/*");
+    if valid { Ok(symbols.to_owned()) } else { Err(Error::syntax("this operator", at)) }
+}
+
+/// The operator as PostgreSQL spells it.
+pub(super) fn prefix_operator(op: sql::UnaryOperator, at: Place) -> Result<&'static str> {
+    use sql::UnaryOperator as U;
+    match op {
+        U::Plus => Ok("+"),
+        U::Minus => Ok("-"),
+        U::BitwiseNot
+        | U::PGAbs
+        | U::PGSquareRoot
+        | U::PGCubeRoot
+        | U::AtDashAt
+        | U::DoubleAt
+        | U::Hash
+        | U::QuestionDash
+        | U::QuestionPipe => Ok(match op {
+            U::BitwiseNot => "~",
+            U::PGAbs => "@",
+            U::PGSquareRoot => "|/",
+            U::PGCubeRoot => "||/",
+            U::AtDashAt => "@-@",
+            U::DoubleAt => "@@",
+            U::Hash => "#",
+            U::QuestionDash => "?-",
+            _ => "?|",
+        }),
+        U::Not | U::BangNot | U::PGPostfixFactorial | U::PGPrefixFactorial => {
+            Err(Error::unsupported("this prefix or postfix operator", at))
+        }
+    }
+}
+
+/// A field of EXTRACT, in lower case.
+/// Source: <https://www.postgresql.org/docs/current/functions-datetime.html#FUNCTIONS-DATETIME-EXTRACT>.
+pub(super) fn date_field(field: &sql::DateTimeField, at: Place) -> Result<String> {
+    const FIELDS: [&str; 34] = [
+        "century",
+        "centuries",
+        "day",
+        "days",
+        "decade",
+        "decades",
+        "dow",
+        "doy",
+        "epoch",
+        "hour",
+        "hours",
+        "isodow",
+        "isoyear",
+        "julian",
+        "microsecond",
+        "microseconds",
+        "millennium",
+        "millisecond",
+        "milliseconds",
+        "minute",
+        "minutes",
+        "month",
+        "months",
+        "quarter",
+        "second",
+        "seconds",
+        "timezone",
+        "timezone_hour",
+        "timezone_minute",
+        "week",
+        "weeks",
+        "year",
+        "years",
+        "timezone_h",
+    ];
+    let text = match field {
+        sql::DateTimeField::Custom(ident) => ident.value.clone(),
+        other => other.to_string(),
+    };
+    let text = text.trim_matches('\'').to_ascii_lowercase();
+    if FIELDS.contains(&text.as_str()) {
+        Ok(text)
+    } else {
+        Err(Error::unsupported(&format!("EXTRACT of \"{}\"", shortened(&text)), at))
+    }
+}
+
+/// The fields of an interval, as PostgreSQL writes them.
+pub(super) fn interval_fields(
+    first: Option<&sql::DateTimeField>,
+    last: Option<&sql::DateTimeField>,
+    at: Place,
+) -> Result<Option<&'static str>> {
+    use sql::DateTimeField as F;
+    Ok(match (first, last) {
+        (None, None) => None,
+        (Some(F::Year), None) => Some("YEAR"),
+        (Some(F::Month), None) => Some("MONTH"),
+        (Some(F::Day), None) => Some("DAY"),
+        (Some(F::Hour), None) => Some("HOUR"),
+        (Some(F::Minute), None) => Some("MINUTE"),
+        (Some(F::Second), None) => Some("SECOND"),
+        (Some(F::Year), Some(F::Month)) => Some("YEAR TO MONTH"),
+        (Some(F::Day), Some(F::Hour)) => Some("DAY TO HOUR"),
+        (Some(F::Day), Some(F::Minute)) => Some("DAY TO MINUTE"),
+        (Some(F::Day), Some(F::Second)) => Some("DAY TO SECOND"),
+        (Some(F::Hour), Some(F::Minute)) => Some("HOUR TO MINUTE"),
+        (Some(F::Hour), Some(F::Second)) => Some("HOUR TO SECOND"),
+        (Some(F::Minute), Some(F::Second)) => Some("MINUTE TO SECOND"),
+        _ => return Err(Error::unsupported("these fields of an INTERVAL", at)),
+    })
+}
+
+/// A collation of `pg_catalog`.
+pub(super) fn collation(path: &Path) -> Result<String> {
+    match path.0.as_slice() {
+        [name] => Ok(name.text.clone()),
+        [schema, name] if schema.text == "pg_catalog" => Ok(name.text.clone()),
+        [first, ..] => Err(Error::unsupported("a collation outside pg_catalog", first.at)),
+        [] => Err(Error::syntax("an empty collation", Place { line: 1, column: 1 })),
+    }
+}
+
+/// A number without a sign, checked to hold nothing else.
+pub(super) fn number(digits: &str, at: Place) -> Result<String> {
+    let plain = digits.replace('_', "");
+    let mut exponent = false;
+    let mut point = false;
+    let mut previous = ' ';
+    let valid = plain.chars().enumerate().all(|(index, character)| {
+        let fits = match character {
+            '0'..='9' => true,
+            '.' => !exponent && !std::mem::replace(&mut point, true),
+            'e' | 'E' => index > 0 && !std::mem::replace(&mut exponent, true),
+            '+' | '-' => matches!(previous, 'e' | 'E'),
+            _ => false,
+        };
+        previous = character;
+        fits
+    });
+    let ends = plain.ends_with(|character: char| character.is_ascii_digit() || character == '.');
+    let has_digit = plain.contains(|character: char| character.is_ascii_digit());
+    if valid && ends && has_digit {
+        Ok(plain)
+    } else {
+        Err(Error::syntax(&format!("the number {}", shortened(digits)), at))
+    }
+}
