@@ -30,7 +30,8 @@ impl fmt::Debug for Secret {
 
 impl<'de> serde::Deserialize<'de> for Secret {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self::new)
+        // Serde's own text would show a value of another type, a password of digits for one.
+        String::deserialize(deserializer).map(Self::new).map_err(|_| serde::de::Error::custom("a secret must be text"))
     }
 }
 
