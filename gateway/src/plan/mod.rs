@@ -1,19 +1,46 @@
 //! Resolve names, ask the policy, rewrite under its permit.
+//!
+//! ```text
+//! Statement + Snapshot ── resolve ──► Plan ── request ──► policy::Request ── decide ──► Permit
+//!                                      └──────────── rewrite(Plan, Permit) ──► Permitted<Query>
+//! ```
+//!
+//! All of it is pure: whatever has to be waited for was fetched before.
+
+mod functions;
+mod links;
+mod resolve;
+mod rewrite;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use passgate_connectors::Query;
-use passgate_policy::{Facts, Governed, Identity, Permit, Permitted, Request, StatementDigest, TableUse};
+use passgate_policy::{
+    DischargeError, Facts, FunctionUse, Governed, Identity, Permit, Permitted, Place, Request, SourceName,
+    StatementDigest, StatementKind, TableUse, Unlinked, Write,
+};
+use sha2::{Digest, Sha256};
 
 use crate::catalog::Snapshot;
 use crate::error::ClientError;
-use crate::statement::Statement;
+use crate::statement::{self, ExplainOptions, Kind, Statement, tree};
 
 /// A statement whose every name is resolved.
 #[derive(Clone, Debug)]
 pub struct Plan {
     digest: StatementDigest,
+    source: SourceName,
+    kind: StatementKind,
+    explain: Option<ExplainOptions>,
+    /// The resolved tree; none for a statement that only writes.
+    query: Option<tree::Query>,
     tables: Vec<TableUse>,
+    functions: Vec<FunctionUse>,
+    unlinked: Vec<Unlinked>,
+    writes: Vec<Write>,
+    missing: Option<Error>,
 }
 
 impl Governed for Plan {
@@ -27,9 +54,100 @@ impl Plan {
     pub fn tables(&self) -> &[TableUse] {
         &self.tables
     }
+
+    /// The name that does not exist, if any: a reason to read the catalog again.
+    pub fn missing(&self) -> Option<&Error> {
+        self.missing.as_ref()
+    }
 }
 
-/// A name that does not resolve (42P01, 42883, 3F000) or a form that cannot be planned (0A000).
+/// Resolves every name of a query, an EXPLAIN or a write against the snapshot. Pure.
+///
+/// A name that does not exist is no error yet: [`rewrite`] tells it, after the policy has allowed the rest, so that
+/// nobody learns from a refusal what exists.
+pub fn resolve(statement: &Statement, snapshot: &Snapshot) -> Result<Plan, Error> {
+    let (kind, explain, tree) = match &statement.kind {
+        Kind::Query(tree) => (StatementKind::Query, None, Some(tree)),
+        Kind::Explain(tree, options) => (StatementKind::Explain, Some(*options), Some(tree)),
+        Kind::Write => (StatementKind::Write, None, None),
+        Kind::Set { .. }
+        | Kind::Reset(_)
+        | Kind::Show(_)
+        | Kind::Transaction(_)
+        | Kind::Deallocate(_)
+        | Kind::DiscardAll => return Err(Error::internal()),
+    };
+    let mut query = tree.map(|tree| (**tree).clone());
+    let found = match &mut query {
+        Some(query) => resolve::resolve(query, snapshot)?,
+        None => resolve::Found::default(),
+    };
+    let kind = if statement.writes.is_empty() { kind } else { StatementKind::Write };
+    let digest = digest(snapshot.source(), explain, query.as_ref(), &statement.text);
+    Ok(Plan {
+        digest,
+        source: snapshot.source().clone(),
+        kind,
+        explain,
+        query,
+        tables: found.tables,
+        functions: found.functions,
+        unlinked: found.unlinked,
+        writes: statement.writes.clone(),
+        missing: found.missing,
+    })
+}
+
+fn digest(
+    source: &SourceName,
+    explain: Option<ExplainOptions>,
+    query: Option<&tree::Query>,
+    text: &str,
+) -> StatementDigest {
+    let mut hasher = Sha256::new();
+    hasher.update(source.as_str());
+    hasher.update(format!("\0{explain:?}\0"));
+    match query {
+        Some(query) => hasher.update(statement::print(query)),
+        None => hasher.update(text),
+    }
+    StatementDigest(hasher.finalize().into())
+}
+
+/// What the policy is asked.
+pub fn request(plan: &Plan, identity: &Arc<Identity>, facts: Facts) -> Request {
+    Request {
+        statement: plan.digest,
+        kind: plan.kind,
+        source: plan.source.clone(),
+        identity: Arc::clone(identity),
+        tables: plan.tables.clone(),
+        functions: plan.functions.clone(),
+        unlinked: plan.unlinked.clone(),
+        writes: plan.writes.clone(),
+        facts,
+    }
+}
+
+/// Meets every obligation and prints the text for the source.
+pub fn rewrite(plan: Plan, permit: Permit, parameter_types: Vec<u32>) -> Result<Permitted<Query>, Error> {
+    if plan.kind == StatementKind::Write || !plan.writes.is_empty() {
+        return Err(Error::new("0A000", "writing is not supported by the gateway"));
+    }
+    if let Some(missing) = &plan.missing {
+        return Err(missing.clone());
+    }
+    let finish = |plan: Plan| {
+        let query = plan.query.as_ref().ok_or_else(Error::internal)?;
+        Ok(Query { text: rewrite::text(query, plan.explain)?, parameter_types })
+    };
+    permit.discharge(plan, rewrite::meet, finish).map_err(|error| match error {
+        DischargeError::OtherStatement => Error::internal(),
+        DischargeError::Unmet(error) => error,
+    })
+}
+
+/// A name that does not resolve (42P01, 42883) or a form that cannot be planned (0A000).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
@@ -41,6 +159,29 @@ pub struct Error {
     pub detail: Option<String>,
     /// What to do.
     pub hint: Option<String>,
+}
+
+impl Error {
+    fn new(sqlstate: &'static str, message: impl Into<String>) -> Self {
+        Self { sqlstate, message: message.into(), detail: None, hint: None }
+    }
+
+    fn at(mut self, at: Place) -> Self {
+        self.detail = Some(format!("It stands at {at}."));
+        self
+    }
+
+    fn internal() -> Self {
+        Self::new("XX000", "the gateway cannot plan this statement")
+    }
+
+    fn not_faithful() -> Self {
+        Self::new("0A000", "the gateway cannot pass this statement on word for word")
+    }
+
+    fn too_many_relations(most: usize) -> Self {
+        Self::new("54001", format!("too many relations in one FROM clause (the limit is {most})"))
+    }
 }
 
 impl ClientError for Error {
@@ -59,19 +200,4 @@ impl ClientError for Error {
     fn hint(&self) -> Option<String> {
         self.hint.clone()
     }
-}
-
-/// Resolves every name of a query, an EXPLAIN or a write against the snapshot. Pure.
-pub fn resolve(_statement: &Statement, _snapshot: &Snapshot) -> Result<Plan, Error> {
-    Err(Error { sqlstate: "0A000", message: "not yet".to_owned(), detail: None, hint: None })
-}
-
-/// What the policy is asked.
-pub fn request(_plan: &Plan, _identity: &Arc<Identity>, _facts: Facts) -> Result<Request, Error> {
-    Err(Error { sqlstate: "0A000", message: "not yet".to_owned(), detail: None, hint: None })
-}
-
-/// Meets every obligation and prints the text for the source.
-pub fn rewrite(_plan: Plan, _permit: Permit, _parameter_types: Vec<u32>) -> Result<Permitted<Query>, Error> {
-    Err(Error { sqlstate: "0A000", message: "not yet".to_owned(), detail: None, hint: None })
 }

@@ -1,0 +1,151 @@
+//! Which built-in functions only compute.
+//!
+//! `pure_functions.txt` lists, by name, the functions of `pg_catalog` all of whose forms have no side effect and read
+//! no file, catalog, network or SQL text. It was drawn from PostgreSQL 15's own `pg_proc` (neither volatile nor taking
+//! or returning an internal type), with every name left out that reads server state, and with the harmless volatile
+//! ones and those of later versions added by hand. `other_functions.txt` is the rest of `pg_catalog`. What is in
+//! neither list is not known, and so not pure.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+static PURE: LazyLock<HashSet<&'static str>> = LazyLock::new(|| include_str!("pure_functions.txt").lines().collect());
+static OTHER: LazyLock<HashSet<&'static str>> = LazyLock::new(|| include_str!("other_functions.txt").lines().collect());
+
+/// Functions of `pg_catalog` that return any number of rows.
+const SET_RETURNING: [&str; 25] = [
+    "generate_series",
+    "generate_subscripts",
+    "json_array_elements",
+    "json_array_elements_text",
+    "json_each",
+    "json_each_text",
+    "json_object_keys",
+    "json_populate_recordset",
+    "json_to_recordset",
+    "jsonb_array_elements",
+    "jsonb_array_elements_text",
+    "jsonb_each",
+    "jsonb_each_text",
+    "jsonb_object_keys",
+    "jsonb_path_query",
+    "jsonb_path_query_tz",
+    "jsonb_populate_recordset",
+    "jsonb_to_recordset",
+    "regexp_matches",
+    "regexp_split_to_table",
+    "string_to_table",
+    "ts_debug",
+    "ts_parse",
+    "ts_stat",
+    "unnest",
+];
+
+/// Aggregates of `pg_catalog`: without GROUP BY and OVER they give one row.
+const AGGREGATES: [&str; 42] = [
+    "any_value",
+    "array_agg",
+    "avg",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+    "bool_and",
+    "bool_or",
+    "corr",
+    "count",
+    "covar_pop",
+    "covar_samp",
+    "every",
+    "json_agg",
+    "json_object_agg",
+    "jsonb_agg",
+    "jsonb_object_agg",
+    "max",
+    "min",
+    "mode",
+    "percentile_cont",
+    "percentile_disc",
+    "range_agg",
+    "range_intersect_agg",
+    "regr_avgx",
+    "regr_avgy",
+    "regr_count",
+    "regr_intercept",
+    "regr_r2",
+    "regr_slope",
+    "regr_sxx",
+    "regr_sxy",
+    "regr_syy",
+    "stddev",
+    "stddev_pop",
+    "stddev_samp",
+    "string_agg",
+    "sum",
+    "var_pop",
+    "var_samp",
+    "variance",
+    "xmlagg",
+];
+
+/// Whether `pg_catalog` has functions of this name, all of which only compute.
+pub(super) fn is_pure(name: &str) -> bool {
+    PURE.contains(name)
+}
+
+/// Whether `pg_catalog` has a function of this name that does more than compute, as far as we know.
+pub(super) fn is_impure(name: &str) -> bool {
+    OTHER.contains(name) || (name.starts_with("pg_") && !PURE.contains(name))
+}
+
+/// Whether `pg_catalog` has a function of this name.
+pub(super) fn is_built_in(name: &str) -> bool {
+    is_pure(name) || OTHER.contains(name)
+}
+
+pub(super) fn returns_a_set(name: &str) -> bool {
+    SET_RETURNING.contains(&name)
+}
+
+pub(super) fn is_aggregate(name: &str) -> bool {
+    AGGREGATES.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_reaches_beyond_computing_is_not_pure() {
+        for name in [
+            "pg_sleep",
+            "pg_read_file",
+            "set_config",
+            "current_setting",
+            "query_to_xml",
+            "table_to_xml",
+            "lo_import",
+            "nextval",
+            "setval",
+            "pg_advisory_lock",
+            "pg_terminate_backend",
+            "ts_stat",
+            "ts_rewrite",
+            "pg_notify",
+            "has_table_privilege",
+            "to_regclass",
+            "obj_description",
+            "inet_server_addr",
+            "txid_current",
+            "lo_get",
+            "pg_get_viewdef",
+        ] {
+            assert!(!is_pure(name), "{name}");
+            assert!(is_impure(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn no_name_is_in_both_lists() {
+        assert_eq!(PURE.intersection(&OTHER).count(), 0);
+    }
+}

@@ -1,0 +1,101 @@
+//! Meeting a permit's obligations, and printing what may run.
+
+use passgate_policy::Obligation;
+
+use super::{Error, Plan};
+use crate::statement::tree::{
+    Alias, Arguments, Body, Call, Expression, Item, Limit, Literal, Name, Path, Query, Relation, Select, Spot, Type,
+};
+use crate::statement::{self, ExplainOptions, Kind, Limits};
+
+/// Meets one obligation. A new kind of obligation does not compile until it is met here.
+pub(super) fn meet(mut plan: Plan, obligation: &Obligation) -> Result<Plan, Error> {
+    match obligation {
+        Obligation::LimitRows { rows, rule: _ } => {
+            plan.query = plan.query.map(|query| limit_rows(query, *rows));
+            Ok(plan)
+        }
+    }
+}
+
+/// The text of a plan; refused unless it reads back as the very same tree.
+pub(super) fn text(query: &Query, explain: Option<ExplainOptions>) -> Result<String, Error> {
+    let text = statement::print(query);
+    let limits = Limits { statement_bytes_max: usize::MAX, ..Limits::default() };
+    let reread = statement::parse(&text, &limits).ok().filter(|statements| statements.len() == 1);
+    match reread.as_deref() {
+        Some([again]) if matches!(&again.kind, Kind::Query(tree) if **tree == *query) && again.writes.is_empty() => {}
+        _ => return Err(Error::not_faithful()),
+    }
+    Ok(match explain {
+        None => text,
+        Some(ExplainOptions { verbose, format }) => {
+            let verbose = if verbose { "VERBOSE TRUE, " } else { "" };
+            format!("EXPLAIN ({verbose}FORMAT {}) {text}", format.unwrap_or("TEXT"))
+        }
+    })
+}
+
+/// At most `rows` rows, whatever the query says. Exact for every form: the limit is put where the rows come out.
+fn limit_rows(mut query: Query, rows: u64) -> Query {
+    let most = Expression::Literal(Literal::Number(rows.to_string()));
+    let asked = match query.limit.take() {
+        None | Some(Limit { rows: None, .. }) => None,
+        Some(Limit { rows: Some(asked), with_ties: true }) => {
+            query.limit = Some(Limit { rows: Some(asked), with_ties: true });
+            return limited_around(query, most);
+        }
+        Some(Limit { rows: Some(asked), with_ties: false }) => Some(asked),
+    };
+    let lowered = match asked {
+        None => most,
+        Some(Expression::Literal(Literal::Number(digits))) => match digits.parse::<u64>() {
+            Ok(asked) => Expression::Literal(Literal::Number(asked.min(rows).to_string())),
+            Err(_) => least(Expression::Literal(Literal::Number(digits)), most),
+        },
+        // NULL means all, and least() passes over it.
+        Some(asked) => least(asked, most),
+    };
+    query.limit = Some(Limit { rows: Some(lowered), with_ties: false });
+    query
+}
+
+fn least(asked: Expression, most: Expression) -> Expression {
+    let bigint = Type { name: "int8".to_owned(), modifiers: Vec::new(), dimensions: 0 };
+    let asked = Expression::Cast { of: Box::new(asked), to: bigint };
+    Expression::Call(Box::new(Call {
+        name: Path(vec![Name::invented("least")]),
+        arguments: Arguments::List(vec![(None, asked), (None, most)]),
+        distinct: false,
+        order_by: Vec::new(),
+        within_group: Vec::new(),
+        filter: None,
+        over: None,
+    }))
+}
+
+/// WITH TIES may answer more rows than it names, so the limit goes around it. The order of a subquery that is only
+/// passed through is kept.
+fn limited_around(query: Query, most: Expression) -> Query {
+    let at = Spot(passgate_policy::Place { line: 1, column: 1 });
+    let alias = Alias { name: Name::invented("limited"), columns: Vec::new() };
+    let relation = Relation::Query { lateral: false, query: Box::new(query), alias: Some(alias), at };
+    let select = Select {
+        distinct: None,
+        items: vec![Item::Everything],
+        from: vec![relation],
+        filter: None,
+        group_by: Vec::new(),
+        group_distinct: false,
+        having: None,
+        windows: Vec::new(),
+        at,
+    };
+    Query {
+        with: None,
+        body: Body::Select(Box::new(select)),
+        order_by: Vec::new(),
+        limit: Some(Limit { rows: Some(most), with_ties: false }),
+        offset: None,
+    }
+}

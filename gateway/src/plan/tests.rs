@@ -1,0 +1,228 @@
+//! Names, links, and limits: each case a line of SQL and what became of it.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+
+use passgate_connectors::{Column, Function, Metadata, Relation, RelationKind};
+use passgate_policy::{Obligation, RuleReference};
+
+use super::*;
+use crate::statement::{Limits, parse};
+
+fn relation(name: &str, columns: &[&str]) -> Relation {
+    let (schema, name) = name.split_once('.').unwrap();
+    Relation {
+        schema: schema.to_owned(),
+        name: name.to_owned(),
+        kind: RelationKind::Table,
+        columns: columns
+            .iter()
+            .map(|name| Column { name: (*name).to_owned(), type_name: "text".to_owned(), type_oid: 25, comment: None })
+            .collect(),
+        comment: None,
+        built_on: Vec::new(),
+        unique_keys: vec![vec!["id".to_owned()]],
+    }
+}
+
+fn snapshot() -> Snapshot {
+    let metadata = Metadata {
+        server_version: "15.0".to_owned(),
+        relations: vec![
+            relation("sales.orders", &["id", "customer", "amount"]),
+            relation("sales.customers", &["id", "name", "region"]),
+            relation("sales.regions", &["region", "label"]),
+            relation("hidden.salaries", &["id", "amount"]),
+            relation("sales.Orders", &["id"]),
+        ],
+        functions: vec![Function {
+            schema: "sales".to_owned(),
+            name: "quarter".to_owned(),
+            arguments: vec!["date".to_owned()],
+        }],
+    };
+    Snapshot::new(SourceName::new("shop"), "sales".to_owned(), metadata)
+}
+
+fn plan(text: &str) -> Result<Plan, Error> {
+    let statement = parse(text, &Limits::default()).unwrap_or_else(|error| panic!("{text}: {error:?}")).remove(0);
+    resolve(&statement, &snapshot())
+}
+
+fn tables(text: &str) -> Vec<String> {
+    plan(text).unwrap().tables.iter().map(|used| used.table.to_string()).collect()
+}
+
+fn limited(text: &str, rows: u64) -> String {
+    let rule = RuleReference { policy: "p".into(), file: "f".into(), line: 1 };
+    let plan = rewrite::meet(plan(text).unwrap(), &Obligation::LimitRows { rows, rule }).unwrap();
+    rewrite::text(plan.query.as_ref().unwrap(), plan.explain).unwrap()
+}
+
+#[test]
+fn tables_are_found_wherever_they_stand() {
+    for text in [
+        "SELECT * FROM hidden.salaries",
+        "SELECT (SELECT max(amount) FROM hidden.salaries)",
+        "SELECT 1 WHERE EXISTS (SELECT 1 FROM hidden.salaries)",
+        "SELECT 1 ORDER BY (SELECT 1 FROM hidden.salaries)",
+        "SELECT 1 LIMIT (SELECT 1 FROM hidden.salaries)",
+        "SELECT 1 OFFSET (SELECT 1 FROM hidden.salaries)",
+        "SELECT count(*) FILTER (WHERE 1 IN (SELECT id FROM hidden.salaries))",
+        "SELECT count(*) OVER (ORDER BY (SELECT 1 FROM hidden.salaries))",
+        "SELECT 1 GROUP BY (SELECT 1 FROM hidden.salaries)",
+        "SELECT 1 UNION SELECT id FROM hidden.salaries",
+        "WITH x AS (SELECT * FROM hidden.salaries) SELECT 1",
+        "WITH hidden AS (SELECT 1) SELECT * FROM hidden.salaries",
+        "VALUES ((SELECT 1 FROM hidden.salaries))",
+        "SELECT ARRAY(SELECT id FROM hidden.salaries)",
+        "SELECT * FROM generate_series(1, (SELECT 1 FROM hidden.salaries))",
+        "SELECT CASE WHEN true THEN (SELECT 1 FROM hidden.salaries) END",
+        "SELECT * FROM shop.hidden.salaries",
+        "SELECT DISTINCT ON ((SELECT 1 FROM hidden.salaries)) 1",
+        "SELECT 1 WHERE 1 = ANY (SELECT id FROM hidden.salaries)",
+        "SELECT string_agg('a', 'b' ORDER BY (SELECT 1 FROM hidden.salaries))",
+    ] {
+        assert_eq!(tables(text), ["hidden.salaries"], "{text}");
+    }
+}
+
+#[test]
+fn names_resolve_in_the_catalog_and_nowhere_else() {
+    assert_eq!(tables("SELECT * FROM orders"), ["sales.orders"]);
+    assert_eq!(tables("SELECT * FROM \"Orders\""), ["sales.Orders"]);
+    assert_eq!(tables("WITH orders AS (SELECT 1) SELECT * FROM orders"), Vec::<String>::new());
+    assert_eq!(tables("WITH x AS (SELECT * FROM orders), orders AS (SELECT 1) SELECT 1"), ["sales.orders"]);
+    assert_eq!(tables("SELECT * FROM pg_authid"), ["pg_catalog.pg_authid"]);
+    assert_eq!(plan("SELECT * FROM nowhere").unwrap().missing.unwrap().sqlstate, "42P01");
+    assert!(plan("WITH pg_authid AS (SELECT 1) SELECT * FROM pg_authid").is_err());
+    assert_eq!(limited("SELECT amount FROM orders", 5), "SELECT \"amount\" FROM \"sales\".\"orders\" LIMIT 5");
+}
+
+#[test]
+fn functions_are_named_in_full_and_told_apart() {
+    let uses = |text: &str| -> Vec<(String, bool)> {
+        let functions = plan(text).unwrap().functions;
+        functions.iter().map(|used| (format!("{}.{}", used.schema, used.name), used.pure)).collect()
+    };
+    assert_eq!(uses("SELECT lower('A')"), [("pg_catalog.lower".to_owned(), true)]);
+    assert_eq!(uses("SELECT pg_sleep(1)"), [("pg_catalog.pg_sleep".to_owned(), false)]);
+    assert_eq!(uses("SELECT quarter(now())")[0], ("sales.quarter".to_owned(), false));
+    assert_eq!(uses("SELECT (1.0).pg_sleep"), [("pg_catalog.pg_sleep".to_owned(), false)]);
+    assert_eq!(uses("SELECT o.pg_sleep FROM orders o"), [("pg_catalog.pg_sleep".to_owned(), false)]);
+    assert_eq!(uses("SELECT o.amount FROM orders o"), []);
+    assert_eq!(uses("SELECT * FROM pg_ls_dir('.')"), [("pg_catalog.pg_ls_dir".to_owned(), false)]);
+}
+
+#[test]
+fn a_cross_join_is_seen() {
+    for text in [
+        "SELECT * FROM orders, customers",
+        "SELECT * FROM orders CROSS JOIN customers",
+        "SELECT * FROM orders o JOIN customers c ON true",
+        "SELECT * FROM orders o JOIN customers c ON o.id = o.id",
+        "SELECT * FROM orders o JOIN customers c ON c.id = c.id OR o.id = c.id",
+        "SELECT * FROM orders o JOIN customers c ON o.customer <> c.name",
+        "SELECT * FROM orders o, customers c WHERE o.amount > 1 AND c.region = 'x'",
+        "SELECT * FROM orders o, customers c, regions r WHERE o.customer = c.name",
+        "SELECT 1 WHERE EXISTS (SELECT 1 FROM orders, customers)",
+        "SELECT * FROM orders NATURAL JOIN (SELECT 1 AS other FROM customers) x",
+        "SELECT * FROM orders, generate_series(1, 100)",
+        "SELECT * FROM orders o, (SELECT * FROM customers) c",
+        "SELECT * FROM orders o, (VALUES (1), (2)) v",
+        "SELECT * FROM orders o JOIN customers c ON NOT (o.customer = c.name)",
+    ] {
+        assert!(!plan(text).unwrap().unlinked.is_empty(), "{text}");
+    }
+}
+
+#[test]
+fn a_join_is_no_cross_join() {
+    for text in [
+        "SELECT * FROM orders o JOIN customers c ON o.customer = c.name",
+        "SELECT * FROM orders, customers WHERE customer = name",
+        "SELECT * FROM orders JOIN customers USING (id)",
+        "SELECT * FROM orders NATURAL JOIN customers",
+        "SELECT * FROM orders o, customers c, regions r WHERE o.customer = c.name AND c.region = r.region",
+        "SELECT * FROM orders o CROSS JOIN LATERAL (SELECT o.amount * 2 AS double) x",
+        "SELECT * FROM orders o, LATERAL (SELECT * FROM customers c WHERE c.name = o.customer) x",
+        "SELECT * FROM orders o, unnest(ARRAY[o.amount]) u",
+        "SELECT * FROM orders o, (SELECT max(id) AS m FROM customers) x",
+        "SELECT * FROM orders o, (SELECT id FROM customers LIMIT 1) x",
+        "SELECT * FROM orders o, (VALUES (1)) v",
+        "WITH x AS (SELECT count(*) FROM customers) SELECT * FROM orders, x",
+        "SELECT * FROM orders o, customers c WHERE c.id = 5",
+        "SELECT * FROM orders o JOIN customers c ON o.id BETWEEN c.id AND c.id + 10",
+        "SELECT * FROM orders o JOIN customers c ON (o.id = c.id AND c.region = 'a') OR (o.customer = c.name)",
+        "SELECT * FROM orders o JOIN customers c ON o.id = c.id, (SELECT 1) one",
+    ] {
+        assert!(plan(text).unwrap().unlinked.is_empty(), "{text}: {:?}", plan(text).unwrap().unlinked);
+    }
+}
+
+#[test]
+fn the_limit_is_exact() {
+    for (text, expected) in [
+        ("SELECT 1", "SELECT 1 LIMIT 10"),
+        ("SELECT 1 LIMIT 5", "SELECT 1 LIMIT 5"),
+        ("SELECT 1 LIMIT 50", "SELECT 1 LIMIT 10"),
+        ("SELECT 1 LIMIT ALL", "SELECT 1 LIMIT 10"),
+        ("SELECT 1 LIMIT NULL", "SELECT 1 LIMIT LEAST(NULL::pg_catalog.\"int8\", 10)"),
+        ("SELECT 1 LIMIT $1", "SELECT 1 LIMIT LEAST($1::pg_catalog.\"int8\", 10)"),
+        ("SELECT 1 FETCH FIRST 50 ROWS ONLY", "SELECT 1 LIMIT 10"),
+        ("SELECT 1 OFFSET 5", "SELECT 1 LIMIT 10 OFFSET 5"),
+        ("SELECT 1 UNION ALL SELECT 2", "SELECT 1 UNION ALL SELECT 2 LIMIT 10"),
+        ("(SELECT 1 LIMIT 50)", "(SELECT 1 LIMIT 50) LIMIT 10"),
+        ("SELECT 1 ORDER BY 1", "SELECT 1 ORDER BY 1 LIMIT 10"),
+        (
+            "SELECT 1 ORDER BY 1 FETCH FIRST 50 ROWS WITH TIES",
+            "SELECT * FROM (SELECT 1 ORDER BY 1 FETCH FIRST 50 ROWS WITH TIES) AS \"limited\" LIMIT 10",
+        ),
+        ("VALUES (1), (2)", "VALUES (1), (2) LIMIT 10"),
+        ("EXPLAIN SELECT 1", "EXPLAIN (FORMAT TEXT) SELECT 1 LIMIT 10"),
+    ] {
+        assert_eq!(limited(text, 10), expected, "{text}");
+    }
+}
+
+#[test]
+fn the_session_answers_for_schema_and_database() {
+    assert_eq!(
+        limited("SELECT current_schema(), current_database()", 1),
+        "SELECT 'sales'::pg_catalog.\"name\" AS \"current_schema\", 'shop'::pg_catalog.\"name\" AS \"current_database\" LIMIT 1"
+    );
+}
+
+#[test]
+fn a_permit_is_for_one_statement() {
+    let one = plan("SELECT 1").unwrap();
+    let other = plan("SELECT 2").unwrap();
+    assert_ne!(one.digest, other.digest);
+    assert_eq!(one.digest, plan("select  1").unwrap().digest);
+    assert_ne!(one.digest, plan("EXPLAIN SELECT 1").unwrap().digest);
+}
+
+#[test]
+fn the_request_holds_what_was_found() {
+    let identity = Arc::new(Identity {
+        person: passgate_policy::PersonName::new("ana"),
+        subject: "ana".to_owned(),
+        email: None,
+        tenant: passgate_policy::Tenant::new("t"),
+        groups: BTreeSet::new(),
+        roles: BTreeSet::new(),
+        claims: serde_json::Map::new(),
+        proof: passgate_policy::Proof { method: "scram", issuer: "people".to_owned(), expires_at: None },
+    });
+    let facts = Facts {
+        now: 0,
+        application_name: String::new(),
+        client_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        declared: std::collections::BTreeMap::new(),
+    };
+    let plan = plan("SELECT * FROM\n  orders FOR UPDATE").unwrap();
+    let request = request(&plan, &identity, facts);
+    assert_eq!(request.kind, StatementKind::Write);
+    assert_eq!(request.writes[0].command, "FOR UPDATE");
+    assert_eq!(request.tables[0].at, Place { line: 2, column: 3 });
+}
