@@ -53,6 +53,7 @@ async fn a_good_token_signs_in_with_every_algorithm() {
         let sign_in = listener(json!([block(&provider)]));
         let token = key.sign(&provider.claims("alice"));
         let Step::SignedIn(signed_in) = present(&sign_in, "alice", &token).await else { panic!("{algorithm:?}") };
+        assert!(token.split('.').all(|part| !format!("{signed_in:?}").contains(part)), "a token prints as nothing");
         assert_eq!(signed_in.token.unwrap().expose(), token);
         let identity = signed_in.identity;
         assert_eq!(identity.person.as_str(), "alice");
@@ -144,6 +145,11 @@ async fn bad_tokens_are_all_refused_and_all_alike() {
             "the token names no key of its provider that fits its algorithm",
         ),
         (
+            "brings its own key",
+            stranger.sign_raw(&header(json!({ "jwk": stranger.jwk, "jku": "https://evil.example/keys" })), &good),
+            "the token's signature is wrong",
+        ),
+        (
             "unknown extension",
             key.sign_raw(&header(json!({ "crit": ["x"], "x": 1 })), &good),
             "the token's header is not acceptable: it requires extensions (crit), and none are understood",
@@ -180,6 +186,11 @@ async fn bad_tokens_are_all_refused_and_all_alike() {
     for (name, token, cause) in table {
         let refused = refused(present(&sign_in, "alice", &token).await);
         assert_eq!(refused.cause, cause, "{name}");
+        let shown = format!("{refused:?}");
+        assert!(
+            token.split('.').all(|part| part.is_empty() || !shown.contains(part)),
+            "{name}: shows part of the token"
+        );
         assert_eq!(refused.message(), "password authentication failed for user \"alice\"", "{name}");
         assert_eq!((refused.sqlstate(), refused.hint(), refused.detail()), ("28P01", None, None), "{name}");
     }
