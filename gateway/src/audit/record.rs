@@ -1,4 +1,19 @@
-//! One line of the log.
+//! One line of the log: what goes in, how large it may be, and the order of its fields.
+//!
+//! Everything a client can choose the length of is cut here, with a mark saying so, so that a line has a known bound.
+//! The part known before the statement runs is serialised once ([`Fragment`]) and written twice: with `started`, and
+//! again with the outcome, so that every second line is complete on its own.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use passgate_connectors::Witness;
+use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+
+use super::chain::digest;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -78,10 +93,292 @@ pub struct Outcome {
     pub rows: u64,
     /// Bytes answered.
     pub bytes: u64,
+    /// How long it took; `None` is the time since the record was opened, and 0 for what is complete as it stands.
+    pub duration: Option<Duration>,
     /// How it ended; `None` is [`Status::Abandoned`].
     pub status: Option<Status>,
     /// The SQLSTATE where it failed.
     pub sqlstate: Option<String>,
     /// The error's message where it failed.
     pub error: Option<String>,
+}
+
+/// Bytes of one short field (a name, an address), an error, and entries of one list, at most.
+const NAME_BYTES_MAX: usize = 1024;
+const ERROR_BYTES_MAX: usize = 4096;
+const LIST_LENGTH_MAX: usize = 1000;
+
+const TIMESTAMP: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
+
+/// Now, as RFC 3339 with microseconds, in UTC.
+pub(super) fn timestamp() -> String {
+    // Only a year beyond 9999 does not format.
+    OffsetDateTime::now_utc().format(TIMESTAMP).unwrap_or_default()
+}
+
+/// A record, serialised: `"event":"statement", … ,"rules":[]` without braces.
+#[derive(Clone, Debug)]
+pub(super) struct Fragment(Arc<str>);
+
+/// A line but for its place in the chain: an object without its closing brace.
+pub(super) type Body = Arc<[u8]>;
+
+impl Fragment {
+    pub(super) fn new(record: &Record, query_bytes_max: usize) -> Self {
+        Self(members(&Known::new(record, query_bytes_max)).into())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The line written before the statement runs.
+    pub(super) fn started(&self) -> Body {
+        self.line(&Ending::started())
+    }
+
+    /// The line that says what came of it.
+    pub(super) fn finished(&self, witness: Option<&Witness>, outcome: &Outcome, took: Duration) -> Body {
+        let error = outcome.error.as_deref().map(|error| clip(error, ERROR_BYTES_MAX));
+        self.line(&Ending {
+            witnessed: witness.map(Witnessed::new),
+            status: outcome.status.unwrap_or(Status::Abandoned),
+            rows_returned: Some(outcome.rows),
+            bytes_returned: Some(outcome.bytes),
+            duration_ms: Some(milliseconds(outcome.duration.unwrap_or(took))),
+            sqlstate: outcome.sqlstate.as_deref().map(|sqlstate| clip(sqlstate, NAME_BYTES_MAX)),
+            error,
+        })
+    }
+
+    fn line(&self, ending: &Ending<'_>) -> Body {
+        format!("{{\"timestamp\":\"{}\",{},{}", timestamp(), self.0, members(ending)).into_bytes().into()
+    }
+}
+
+/// A line the log writes about itself, such as what a crash left behind.
+pub(super) fn notice(event: &str, error: &str, torn: Option<&str>) -> Body {
+    let notice = serde_json::json!({
+        "timestamp": timestamp(), "event": event, "status": "ok",
+        "error": clip(error, ERROR_BYTES_MAX), "torn": torn.map(|text| clip(text, ERROR_BYTES_MAX)),
+    });
+    let text = notice.to_string();
+    text.strip_suffix('}').unwrap_or(&text).as_bytes().into()
+}
+
+/// The longest beginning of `text` within `bytes_max`, with a mark where something was cut.
+pub(super) fn clip(text: &str, bytes_max: usize) -> Cow<'_, str> {
+    if text.len() <= bytes_max {
+        return Cow::Borrowed(text);
+    }
+    let end = text.floor_char_boundary(bytes_max);
+    Cow::Owned(format!("{}… [cut: {end} of {} bytes]", text.get(..end).unwrap_or_default(), text.len()))
+}
+
+fn clip_list(list: &[String]) -> Vec<Cow<'_, str>> {
+    let mut kept: Vec<_> = list.iter().take(LIST_LENGTH_MAX).map(|entry| clip(entry, NAME_BYTES_MAX)).collect();
+    if let Some(more) = list.len().checked_sub(LIST_LENGTH_MAX).filter(|more| *more > 0) {
+        kept.push(format!("… and {more} more").into());
+    }
+    kept
+}
+
+fn members(object: &impl serde::Serialize) -> String {
+    // Strings, numbers and lists of them: serialising cannot fail.
+    let text = serde_json::to_string(object).unwrap_or_default();
+    text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or_default().to_owned()
+}
+
+/// Milliseconds with three decimals, as people read them.
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1_000_000.0).round() / 1_000.0
+}
+
+#[derive(serde::Serialize)]
+struct Known<'a> {
+    event: Event,
+    statement_id: Cow<'a, str>,
+    session_id: Cow<'a, str>,
+    user: Cow<'a, str>,
+    tenant: Cow<'a, str>,
+    authentication_method: Cow<'a, str>,
+    client_address: Cow<'a, str>,
+    application_name: Cow<'a, str>,
+    question: Option<Cow<'a, str>>,
+    intent: Cow<'a, str>,
+    source: Option<Cow<'a, str>>,
+    query: Option<Cow<'a, str>>,
+    /// SHA-256 of the whole text, where `query` is only its beginning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    query_sha256: Option<String>,
+    parameters: Option<&'a [serde_json::Value]>,
+    validation: Cow<'a, str>,
+    rewritten: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rewritten_sha256: Option<String>,
+    tables: Vec<Cow<'a, str>>,
+    policy_revision: Option<Cow<'a, str>>,
+    rules: Vec<Cow<'a, str>>,
+}
+
+impl<'a> Known<'a> {
+    fn new(record: &'a Record, query_bytes_max: usize) -> Self {
+        let name = |text: &'a str| clip(text, NAME_BYTES_MAX);
+        let text = |text: &'a Option<String>| text.as_deref().map(|text| clip(text, query_bytes_max));
+        let whole = |text: &Option<String>| text.as_deref().filter(|text| text.len() > query_bytes_max).map(digest);
+        Self {
+            event: record.event,
+            statement_id: name(&record.statement_id),
+            session_id: name(&record.session_id),
+            user: name(&record.user),
+            tenant: name(&record.tenant),
+            authentication_method: name(&record.authentication_method),
+            client_address: name(&record.client_address),
+            application_name: name(&record.application_name),
+            question: text(&record.question),
+            intent: name(&record.intent),
+            source: record.source.as_deref().map(name),
+            query: text(&record.query),
+            query_sha256: whole(&record.query),
+            parameters: record.parameters.as_deref(),
+            validation: clip(&record.validation, ERROR_BYTES_MAX),
+            rewritten: text(&record.rewritten),
+            rewritten_sha256: whole(&record.rewritten),
+            tables: clip_list(&record.tables),
+            policy_revision: record.policy_revision.as_deref().map(name),
+            rules: clip_list(&record.rules),
+        }
+    }
+}
+
+#[derive(serde::Serialize)]
+struct Ending<'a> {
+    witnessed: Option<Witnessed<'a>>,
+    status: Status,
+    rows_returned: Option<u64>,
+    bytes_returned: Option<u64>,
+    duration_ms: Option<f64>,
+    sqlstate: Option<Cow<'a, str>>,
+    error: Option<Cow<'a, str>>,
+}
+
+impl Ending<'_> {
+    fn started() -> Self {
+        Self {
+            witnessed: None,
+            status: Status::Started,
+            rows_returned: None,
+            bytes_returned: None,
+            duration_ms: None,
+            sqlstate: None,
+            error: None,
+        }
+    }
+}
+
+/// Who the source said it was serving.
+#[derive(serde::Serialize)]
+struct Witnessed<'a> {
+    session_user: Cow<'a, str>,
+    current_user: Cow<'a, str>,
+}
+
+impl<'a> Witnessed<'a> {
+    fn new(witness: &'a Witness) -> Self {
+        Self {
+            session_user: clip(&witness.session_user, NAME_BYTES_MAX),
+            current_user: clip(&witness.current_user, NAME_BYTES_MAX),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A statement as the session would record it.
+    pub(crate) fn sample(statement_id: &str, query: &str) -> Record {
+        Record {
+            event: Event::Statement,
+            statement_id: statement_id.to_owned(),
+            user: "analyst_west".to_owned(),
+            tenant: "acme".to_owned(),
+            session_id: "session-1".to_owned(),
+            authentication_method: "oidc".to_owned(),
+            client_address: "127.0.0.1:50000".to_owned(),
+            application_name: "psql".to_owned(),
+            question: None,
+            intent: "query".to_owned(),
+            source: Some("warehouse".to_owned()),
+            query: Some(query.to_owned()),
+            parameters: None,
+            validation: "allowed".to_owned(),
+            rewritten: Some(format!("{query} LIMIT 10000")),
+            tables: vec!["sales.orders".to_owned()],
+            policy_revision: Some("0123456789abcdef".to_owned()),
+            rules: vec!["rule \"row_limit\" (rows.json:1)".to_owned()],
+        }
+    }
+
+    fn json(body: &[u8]) -> serde_json::Value {
+        let mut text = String::from_utf8(body.to_vec()).unwrap();
+        text.push('}');
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn a_line_holds_what_was_asked_for_and_what_came_of_it() {
+        let fragment = Fragment::new(&sample("s1", "SELECT 1"), 64_000);
+        let witness = Witness { session_user: "svc".to_owned(), current_user: "analyst_west".to_owned() };
+        let outcome = Outcome { rows: 3, bytes: 120, status: Some(Status::Ok), ..Outcome::default() };
+        let line = json(&fragment.finished(Some(&witness), &outcome, Duration::from_micros(1_500)));
+        for (key, value) in [
+            ("event", serde_json::json!("statement")),
+            ("user", serde_json::json!("analyst_west")),
+            ("question", serde_json::Value::Null),
+            ("rewritten", serde_json::json!("SELECT 1 LIMIT 10000")),
+            ("witnessed", serde_json::json!({"session_user": "svc", "current_user": "analyst_west"})),
+            ("status", serde_json::json!("ok")),
+            ("rows_returned", serde_json::json!(3)),
+            ("bytes_returned", serde_json::json!(120)),
+            ("duration_ms", serde_json::json!(1.5)),
+        ] {
+            assert_eq!(line[key], value, "{key}");
+        }
+        let started = json(&fragment.started());
+        assert_eq!(started["status"], "started");
+        assert!(started["rows_returned"].is_null());
+    }
+
+    #[test]
+    fn a_timestamp_is_rfc_3339_with_microseconds() {
+        let text = timestamp();
+        assert_eq!(text.len(), "2026-11-21T05:29:16.000000Z".len(), "{text}");
+        OffsetDateTime::parse(&text, &time::format_description::well_known::Rfc3339).unwrap();
+    }
+
+    #[test]
+    fn a_long_query_is_cut_at_a_character_and_hashed_whole() {
+        let query = "é".repeat(50_000);
+        let line = json(&Fragment::new(&sample("s1", &query), 64_001).started());
+        let text = line["query"].as_str().unwrap();
+        assert!(text.ends_with("é… [cut: 64000 of 100000 bytes]"));
+        assert_eq!(line["query_sha256"], digest(&query));
+    }
+
+    #[test]
+    fn every_text_a_client_chooses_is_bounded() {
+        let long = "x".repeat(1_000_000);
+        let mut record = sample("s1", &long);
+        for field in [&mut record.user, &mut record.application_name, &mut record.validation, &mut record.intent] {
+            *field = long.clone();
+        }
+        record.tables = vec![long.clone(); 2_000];
+        record.rules = vec![long.clone(); 2_000];
+        let outcome = Outcome { error: Some(long.clone()), sqlstate: Some(long), ..Outcome::default() };
+        let body = Fragment::new(&record, 64_000).finished(None, &outcome, Duration::ZERO);
+        assert!(body.len() < 3_000_000, "{}", body.len());
+        assert_eq!(json(&body)["tables"][1000], "… and 1000 more");
+    }
 }
