@@ -1,0 +1,103 @@
+//! The hidden command `passgate embedded-postgres`: one PostgreSQL session in a process of its own, speaking
+//! PostgreSQL's ordinary protocol on standard input and output.
+//!
+//! Separate from the rest of the demonstration because it runs in another process. PostgreSQL compiled to WebAssembly
+//! serves one session, heeds neither a statement timeout nor a cancel request, and some statements bring it down; a
+//! process can be given a deadline and ended, and nobody else notices.
+//!
+//! ```text
+//! connector ── stdin ──► frames ──► session (PostgreSQL 17 in WebAssembly) ── stdout ──► connector
+//! ```
+
+#[cfg(any(test, feature = "embedded-postgres"))]
+mod frames;
+#[cfg(feature = "embedded-postgres")]
+mod instances;
+#[cfg(feature = "embedded-postgres")]
+mod session;
+#[cfg(feature = "embedded-postgres")]
+mod template;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The database that holds the demonstration's tables.
+pub(super) const DATABASE: &str = "demo";
+
+/// The one login of the embedded server. It is a superuser, so the connector can take on the person's role.
+pub(super) const LOGIN: &str = "postgres";
+
+/// Environment variables by which the library that embeds PostgreSQL finds the folder for its native code.
+pub(super) const CACHE_VARIABLES: [&str; 2] = ["XDG_CACHE_HOME", "HOME"];
+
+/// Arguments of `passgate embedded-postgres`, a command that `passgate demo` gives to itself.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Arguments {
+    /// Private folder that holds the template of the database, the native code and the sessions' files.
+    #[arg(long)]
+    pub directory: PathBuf,
+    /// Make the template and end, in place of serving a session.
+    #[arg(long)]
+    pub prepare: bool,
+}
+
+/// Runs the command. What goes wrong is said on standard error; standard output belongs to the protocol.
+#[cfg(feature = "embedded-postgres")]
+pub fn run_child(arguments: &Arguments) -> ExitCode {
+    let result =
+        if arguments.prepare { template::prepare(&arguments.directory) } else { session::serve(&arguments.directory) };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            tracing::error!(error = %problem, "the embedded PostgreSQL stopped");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says that this build has no embedded PostgreSQL.
+#[cfg(not(feature = "embedded-postgres"))]
+pub fn run_child(_arguments: &Arguments) -> ExitCode {
+    tracing::error!("{}", super::Error::NotBuiltIn);
+    ExitCode::FAILURE
+}
+
+/// Why the embedded server stopped.
+#[cfg(feature = "embedded-postgres")]
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    #[error("cannot use {path}: {source}", path = path.display())]
+    File { path: PathBuf, source: std::io::Error },
+    #[error("the caches of the embedded PostgreSQL must lie in its own folder: start it with `passgate demo`")]
+    Cache,
+    #[error(transparent)]
+    Frame(#[from] frames::FrameError),
+    #[error("cannot answer: {0}")]
+    Output(std::io::Error),
+    #[error("cannot start another thread: {0}")]
+    Thread(std::io::Error),
+    // The library reports with a catch-all error; its text is for the log only.
+    #[error("the embedded PostgreSQL failed: {0}")]
+    Engine(String),
+}
+
+#[cfg(feature = "embedded-postgres")]
+impl Problem {
+    fn file(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { path, source }
+    }
+
+    // `{:#}` of an anyhow error is its whole chain of causes on one line.
+    fn engine(error: impl std::fmt::Display) -> Self {
+        Self::Engine(format!("{error:#}"))
+    }
+}
+
+/// Refuses to run where the library would put native code into a folder that others may write to, and then load it.
+#[cfg(feature = "embedded-postgres")]
+fn require_private_cache(directory: &std::path::Path) -> Result<(), Problem> {
+    let private =
+        |name| std::env::var_os(name).is_some_and(|value| std::path::Path::new(&value).starts_with(directory));
+    if directory.is_absolute() && CACHE_VARIABLES.into_iter().all(private) { Ok(()) } else { Err(Problem::Cache) }
+}
