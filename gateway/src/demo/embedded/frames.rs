@@ -249,6 +249,13 @@ mod tests {
     }
 
     #[test]
+    fn an_error_that_ends_the_session_is_one_message() {
+        let error = fatal("08P01", "no");
+        let seen: Vec<_> = messages(&error).collect();
+        assert_eq!(seen, [(b'E', &b"SFATAL\0VFATAL\0C08P01\0Mno\0\0"[..])]);
+    }
+
+    #[test]
     fn a_servers_messages_are_told_apart() {
         let mut bytes = Vec::new();
         put(&mut bytes, b'C', &texts(["SELECT 1"]));
