@@ -10,8 +10,10 @@
 //!                        next() ──► Batch::{Fields, Rows, Notice, Done}
 //! ```
 
+mod backends;
 pub mod login;
 mod metadata;
+pub mod postgres;
 mod query;
 mod rows;
 
@@ -20,6 +22,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use passgate_policy::{Identity, Permitted, SourceName};
 
+pub use backends::{BACKENDS, Backend, Checked, SettingProblem, Source};
 pub use login::Secret;
 pub use metadata::{Column, Function, Metadata, Relation, RelationKind};
 pub use query::{Bind, Control, Description, Format, Isolation, Query, SessionSettings, TransactionStatus, Witness};

@@ -95,6 +95,16 @@ pub enum Error {
         /// The source.
         source_name: String,
     },
+    /// The source holds more than the settings let us read (54000).
+    #[error("source \"{source_name}\" has more than {relations_max} {what}")]
+    CatalogTooLarge {
+        /// The source.
+        source_name: String,
+        /// Of what there are too many.
+        what: &'static str,
+        /// The setting `relations_max`.
+        relations_max: usize,
+    },
     /// The server said something the protocol does not allow (08P01).
     #[error("source \"{source_name}\" broke the protocol: {cause}")]
     Protocol {

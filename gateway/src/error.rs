@@ -49,6 +49,7 @@ impl ClientError for SourceError {
             Self::Busy { .. } => "53300",
             Self::Protocol { .. } => "08P01",
             Self::NoCrawlLogin { .. } => "55000",
+            Self::CatalogTooLarge { .. } => "54000",
             _ => "08006",
         }
     }
@@ -72,6 +73,7 @@ impl ClientError for SourceError {
                 Some("Ask whoever runs the source for a role that is yours.".to_owned())
             }
             Self::Busy { .. } => Some("Try again in a moment.".to_owned()),
+            Self::CatalogTooLarge { .. } => Some("Raise \"relations_max\" of the source.".to_owned()),
             _ => None,
         }
     }

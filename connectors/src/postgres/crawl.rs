@@ -1,0 +1,185 @@
+//! Reads what a PostgreSQL server holds, in one read-only snapshot, row by row.
+
+use std::collections::HashMap;
+
+use super::connection::{Connection, Row, Step};
+use crate::{Column, Error, Function, Metadata, Relation, RelationKind};
+
+/// Relations that people may name: tables, views, materialised views, partitioned and foreign tables, outside the
+/// server's own schemas. Everything is qualified; the parameter is one more than the most that are taken.
+const RELATIONS: &str = "
+SELECT c.oid, n.nspname, c.relname, c.relkind, pg_catalog.obj_description(c.oid, 'pg_class')
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+ORDER BY n.nspname, c.relname LIMIT $1::text::bigint";
+
+const COLUMNS: &str = "
+SELECT a.attrelid, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.atttypid,
+       pg_catalog.col_description(a.attrelid, a.attnum)
+FROM pg_catalog.pg_attribute a
+JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE a.attnum > 0 AND NOT a.attisdropped
+  AND c.relkind IN ('r', 'v', 'm', 'p', 'f') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+ORDER BY a.attrelid, a.attnum";
+
+/// What a view reads (its SELECT rule depends on it) and what a table inherits from or is a partition of.
+const BUILT_ON: &str = "
+SELECT DISTINCT r.ev_class, n.nspname, c.relname
+FROM pg_catalog.pg_rewrite r
+JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = r.oid
+  AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid <> r.ev_class
+JOIN pg_catalog.pg_class c ON c.oid = d.refobjid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE r.ev_type = '1'
+UNION
+SELECT i.inhrelid, n.nspname, c.relname
+FROM pg_catalog.pg_inherits i
+JOIN pg_catalog.pg_class c ON c.oid = i.inhparent JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'f')";
+
+/// Keys that hold at every moment and for every row: no predicate, no expression, checked at once, and not on a table
+/// whose children (by inheritance, not partitioning) could hold the same value again.
+const UNIQUE_KEYS: &str = "
+SELECT i.indrelid, i.indexrelid, a.attname
+FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
+CROSS JOIN LATERAL pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place)
+JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+WHERE i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
+  AND (c.relkind = 'p' OR NOT c.relhassubclass) AND k.place <= i.indnkeyatts
+ORDER BY i.indrelid, i.indisprimary DESC, i.indexrelid, k.place";
+
+const FUNCTIONS: &str = "
+SELECT p.oid, n.nspname, p.proname, pg_catalog.format_type(t.type, NULL)
+FROM (SELECT p.* FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+      WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') ORDER BY p.oid LIMIT $1::text::bigint) p
+JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+LEFT JOIN LATERAL pg_catalog.unnest(p.proargtypes::oid[]) WITH ORDINALITY AS t (type, place) ON true
+ORDER BY p.oid, t.place";
+
+/// Reads the catalog; the connection is idle before and after.
+pub(crate) async fn read(
+    connection: &mut Connection,
+    source_name: &str,
+    relations_max: usize,
+) -> Result<Metadata, Error> {
+    let limit = (relations_max + 1).to_string();
+    let steps = [
+        Step::new("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+        Step::with(RELATIONS, [limit.clone()]),
+        Step::new(COLUMNS),
+        Step::new(BUILT_ON),
+        Step::new(UNIQUE_KEYS),
+        Step::with(FUNCTIONS, [limit]),
+        Step::new("COMMIT"),
+    ];
+    let mut reading = Reading::default();
+    let ran = connection.run(&steps, &mut |step, row| reading.take(step, &row)).await;
+    ran.map_err(|failed| failed.error)?;
+    reading.metadata.server_version = connection.parameter_value("server_version").unwrap_or_default().to_owned();
+    reading.finish(source_name, relations_max)
+}
+
+#[derive(Default)]
+struct Reading {
+    metadata: Metadata,
+    /// Where in `metadata.relations` a relation stands, by oid.
+    places: HashMap<u32, usize>,
+    /// The index and the function that the last row was about.
+    index: Option<u32>,
+    function: Option<u32>,
+}
+
+impl Reading {
+    fn take(&mut self, step: usize, row: &Row) -> Result<(), String> {
+        match step {
+            1 => self.relation(row),
+            2 => self.on_relation(row, |relation| {
+                relation.columns.push(Column {
+                    name: text(row, 1)?,
+                    type_name: text(row, 2)?,
+                    type_oid: oid(row, 3)?,
+                    comment: row.text(4).map(str::to_owned),
+                });
+                Ok(())
+            }),
+            3 => self.on_relation(row, |relation| {
+                relation.built_on.push((text(row, 1)?, text(row, 2)?));
+                Ok(())
+            }),
+            4 => self.unique_key(row),
+            5 => self.function(row),
+            _ => Ok(()),
+        }
+    }
+
+    fn relation(&mut self, row: &Row) -> Result<(), String> {
+        let kind = match text(row, 3)?.as_str() {
+            "v" => RelationKind::View,
+            "m" => RelationKind::MaterializedView,
+            _ => RelationKind::Table,
+        };
+        self.places.insert(oid(row, 0)?, self.metadata.relations.len());
+        self.metadata.relations.push(Relation {
+            schema: text(row, 1)?,
+            name: text(row, 2)?,
+            kind,
+            columns: Vec::new(),
+            comment: row.text(4).map(str::to_owned),
+            built_on: Vec::new(),
+            unique_keys: Vec::new(),
+        });
+        Ok(())
+    }
+
+    /// Adds to the relation whose oid stands first; rows about others (past the limit, or the server's own) pass by.
+    fn on_relation(&mut self, row: &Row, add: impl FnOnce(&mut Relation) -> Result<(), String>) -> Result<(), String> {
+        let place = self.places.get(&oid(row, 0)?);
+        place.and_then(|place| self.metadata.relations.get_mut(*place)).map_or(Ok(()), add)
+    }
+
+    fn unique_key(&mut self, row: &Row) -> Result<(), String> {
+        let index = Some(oid(row, 1)?);
+        let is_new = self.index != index;
+        self.index = index;
+        self.on_relation(row, |relation| {
+            let name = text(row, 2)?;
+            match relation.unique_keys.last_mut() {
+                Some(key) if !is_new => key.push(name),
+                _ => relation.unique_keys.push(vec![name]),
+            }
+            Ok(())
+        })
+    }
+
+    fn function(&mut self, row: &Row) -> Result<(), String> {
+        let function = Some(oid(row, 0)?);
+        if self.function != function {
+            self.function = function;
+            let (schema, name) = (text(row, 1)?, text(row, 2)?);
+            self.metadata.functions.push(Function { schema, name, arguments: Vec::new() });
+        }
+        if let (Some(function), Some(argument)) = (self.metadata.functions.last_mut(), row.text(3)) {
+            function.arguments.push(argument.to_owned());
+        }
+        Ok(())
+    }
+
+    /// A part of a catalog would be worse than none: a view over a table that was left out would not be governed by it.
+    fn finish(self, source_name: &str, relations_max: usize) -> Result<Metadata, Error> {
+        let what = if self.metadata.relations.len() > relations_max {
+            "relations"
+        } else if self.metadata.functions.len() > relations_max {
+            "functions"
+        } else {
+            return Ok(self.metadata);
+        };
+        Err(Error::CatalogTooLarge { source_name: source_name.to_owned(), what, relations_max })
+    }
+}
+
+fn text(row: &Row, column: usize) -> Result<String, String> {
+    row.text(column).map(str::to_owned).ok_or_else(|| "a name in its catalog is missing or not UTF-8".to_owned())
+}
+
+fn oid(row: &Row, column: usize) -> Result<u32, String> {
+    row.text(column).and_then(|text| text.parse().ok()).ok_or_else(|| "an oid in its catalog is no number".to_owned())
+}

@@ -1,0 +1,104 @@
+//! What is set on every session, and which of a client's settings reach it.
+
+use super::config::Config;
+use crate::SessionSettings;
+
+/// Settings that shape how values are written or what a session calls itself; everything else a client sets lives in
+/// the gateway. Names with a dot are left out as well: row-level security reads such settings, so a client must not be
+/// able to write them.
+const FORWARDED: &[&str] = &[
+    "application_name",
+    "bytea_output",
+    "client_min_messages",
+    "datestyle",
+    "extra_float_digits",
+    "intervalstyle",
+    "lc_monetary",
+    "lc_numeric",
+    "lc_time",
+    "timezone",
+    "xmlbinary",
+    "xmloption",
+];
+
+/// Timeouts that a client may shorten.
+const TIMEOUTS: &[&str] = &["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"];
+
+/// Settings that hold on every session, whoever it serves.
+pub(crate) struct Guards(Vec<(String, String)>);
+
+impl Guards {
+    /// The guards that these settings of the source ask for.
+    pub(crate) fn new(config: &Config) -> Self {
+        let pairs = [
+            ("application_name", "passgate".to_owned()),
+            ("client_encoding", "UTF8".to_owned()),
+            ("default_transaction_read_only", "on".to_owned()),
+            ("idle_in_transaction_session_timeout", config.idle_in_transaction_timeout_ms.to_string()),
+            ("lock_timeout", config.lock_timeout_ms.to_string()),
+            // Only pg_catalog resolves; pg_temp is named, last, because it would otherwise come first.
+            // <https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-SEARCH-PATH>
+            ("search_path", "pg_catalog, pg_temp".to_owned()),
+            ("standard_conforming_strings", "on".to_owned()),
+            ("statement_timeout", config.statement_timeout_ms.to_string()),
+        ];
+        Self(pairs.map(|(name, value)| (name.to_owned(), value)).to_vec())
+    }
+
+    /// As start-up parameters, so that `DISCARD ALL` falls back to them.
+    pub(crate) fn at_start(&self) -> &[(String, String)] {
+        &self.0
+    }
+
+    /// For setting them again.
+    pub(crate) fn values(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), Some(value.as_str())))
+    }
+
+    /// The guard of this name.
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
+        self.values().find(|(guard, _)| *guard == name).and_then(|(_, value)| value)
+    }
+
+    /// Which of a client's settings are set on the source. The rest is not an error: it is not for the source.
+    pub(crate) fn forwarded(&self, settings: &SessionSettings) -> SessionSettings {
+        let passes = |name: &str, value: &str| {
+            FORWARDED.contains(&name) || (TIMEOUTS.contains(&name) && self.shortens(name, value))
+        };
+        let kept = settings.0.iter().filter(|(name, value)| passes(name, value));
+        SessionSettings(kept.map(|(name, value)| (name.clone(), value.clone())).collect())
+    }
+
+    /// Whether a timeout in whole milliseconds is one, and below the guard's. 0 would turn it off.
+    fn shortens(&self, name: &str, value: &str) -> bool {
+        let limit = self.value(name).and_then(|guard| guard.parse::<u64>().ok()).unwrap_or(0);
+        value.parse::<u64>().is_ok_and(|wanted| wanted > 0 && wanted < limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_harmless_settings_are_forwarded() {
+        let pairs = [
+            ("timezone", "UTC", true),
+            ("application_name", "psql", true),
+            ("statement_timeout", "1000", true),
+            ("statement_timeout", "0", false),
+            ("statement_timeout", "9000000", false),
+            ("role", "postgres", false),
+            ("session_authorization", "postgres", false),
+            ("default_transaction_read_only", "off", false),
+            ("search_path", "evil", false),
+            ("app.tenant", "other", false),
+            ("row_security", "off", false),
+        ];
+        let guards = Guards::new(&Config::default());
+        for (name, value, passes) in pairs {
+            let settings = SessionSettings([(name.to_owned(), value.to_owned())].into());
+            assert_eq!(guards.forwarded(&settings) == settings, passes, "{name} = {value}");
+        }
+    }
+}
