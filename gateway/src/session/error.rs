@@ -1,0 +1,277 @@
+//! What a session itself refuses, and how a session ends.
+
+use passgate_policy::Reasons;
+use passgate_wire as wire;
+
+use crate::error::ClientError;
+
+/// What the session refuses, in the words and codes of PostgreSQL where it knows the case.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The stream is not the protocol any more.
+    #[error("{0}")]
+    Violation(wire::Violation),
+    /// A message whose inside is wrong.
+    #[error("{0}")]
+    Malformed(wire::Malformed),
+    /// A message that has no place here.
+    #[error("unexpected message from the client")]
+    OutOfPlace,
+    /// Another major version of the protocol.
+    #[error("{0}")]
+    Version(wire::UnsupportedVersion),
+    /// A start-up packet without a user.
+    #[error("no PostgreSQL user name specified in startup packet")]
+    NoUser,
+    /// A connection without TLS where TLS is offered.
+    #[error("connection requires TLS")]
+    PlaintextRefused,
+    /// A replication connection.
+    #[error("replication is not supported")]
+    Replication,
+    /// A database that is not in the settings.
+    #[error("database \"{0}\" does not exist")]
+    NoDatabase(String),
+    /// The gateway is ending.
+    #[error("terminating connection due to administrator command")]
+    ShuttingDown,
+    /// Silent for too long outside a transaction.
+    #[error("terminating connection due to idle-session timeout")]
+    Idle,
+    /// Silent for too long inside a transaction.
+    #[error("terminating connection due to idle-in-transaction timeout")]
+    IdleInTransaction,
+    /// The client asked for it.
+    #[error("canceling statement due to user request")]
+    Cancelled,
+    /// A statement inside a failed transaction.
+    #[error("current transaction is aborted, commands ignored until end of transaction block")]
+    TransactionFailed,
+    /// The transaction's connection is gone, and what it had seen with it.
+    #[error("the transaction's connection to the source was lost")]
+    TransactionLost,
+    /// Something that only a transaction has.
+    #[error("{0} can only be used in transaction blocks")]
+    NoTransaction(&'static str),
+    /// Something that a transaction cannot hold.
+    #[error("{0} cannot run inside a transaction block")]
+    InTransaction(&'static str),
+    /// An isolation level after the first query.
+    #[error("SET TRANSACTION ISOLATION LEVEL must be called before any query")]
+    LateIsolation,
+    /// A savepoint that does not exist.
+    #[error("savepoint \"{0}\" does not exist")]
+    NoSavepoint(String),
+    /// Too many savepoints.
+    #[error("too many savepoints in one transaction")]
+    TooManySavepoints,
+    /// A prepared statement that does not exist.
+    #[error("{}", no_statement(.0))]
+    NoStatement(String),
+    /// A portal that does not exist.
+    #[error("portal \"{0}\" does not exist")]
+    NoPortal(String),
+    /// A prepared statement's name that is taken.
+    #[error("prepared statement \"{0}\" already exists")]
+    StatementExists(String),
+    /// A portal's name that is taken.
+    #[error("cursor \"{0}\" already exists")]
+    PortalExists(String),
+    /// More prepared statements, or more text in them, than a session may keep.
+    #[error("too many prepared statements")]
+    TooManyStatements,
+    /// More portals than a session may keep.
+    #[error("too many portals")]
+    TooManyPortals,
+    /// Rows of a waiting portal over the limit.
+    #[error("a portal that waits has more rows than may be kept for it")]
+    PortalTooLarge,
+    /// A portal that cannot run again.
+    #[error("portal \"{0}\" cannot be run")]
+    PortalSpent(String),
+    /// Several statements where one is wanted.
+    #[error("cannot insert multiple commands into a prepared statement")]
+    SeveralStatements,
+    /// Values are not as many as parameters.
+    #[error("bind message supplies {supplied} parameters, but prepared statement \"{statement}\" requires {required}")]
+    ParameterCount {
+        /// How many came.
+        supplied: usize,
+        /// How many are wanted.
+        required: usize,
+        /// The statement's name.
+        statement: String,
+    },
+    /// Formats are not as many as parameters.
+    #[error("bind message has {formats} parameter formats but {parameters} parameters")]
+    FormatCount {
+        /// Formats.
+        formats: usize,
+        /// Parameters.
+        parameters: usize,
+    },
+    /// A format that is neither text nor binary.
+    #[error("unsupported format code: {0}")]
+    Format(i16),
+    /// FunctionCall.
+    #[error("function calls by message are not supported")]
+    FunctionCall,
+    /// The policy refuses.
+    #[error("{}", .0.first().message)]
+    Denied(Box<Reasons>),
+    /// The policy changed while the statement ran.
+    #[error("the policies that allowed this statement no longer hold")]
+    Revoked,
+    /// Something a source sent cannot be relayed.
+    #[error("the answer of the source cannot be read")]
+    BrokenAnswer,
+}
+
+fn no_statement(name: &str) -> String {
+    match name {
+        "" => "unnamed prepared statement does not exist".to_owned(),
+        name => format!("prepared statement \"{name}\" does not exist"),
+    }
+}
+
+impl ClientError for Error {
+    fn sqlstate(&self) -> &str {
+        match self {
+            Self::Violation(wire::Violation::TooLarge { .. }) => "54000",
+            Self::Malformed(wire::Malformed::NotUtf8) => "22021",
+            Self::Violation(_) | Self::Malformed(_) | Self::OutOfPlace | Self::BrokenAnswer => "08P01",
+            Self::ParameterCount { .. } | Self::FormatCount { .. } => "08P01",
+            Self::Version(_) | Self::Replication | Self::FunctionCall => "0A000",
+            Self::NoUser | Self::PlaintextRefused => "28000",
+            Self::NoDatabase(_) => "3D000",
+            Self::ShuttingDown => "57P01",
+            Self::Idle => "57P05",
+            Self::IdleInTransaction => "25P03",
+            Self::Cancelled => "57014",
+            Self::TransactionFailed => "25P02",
+            Self::TransactionLost => "08006",
+            Self::NoTransaction(_) => "25P01",
+            Self::InTransaction(_) | Self::LateIsolation => "25001",
+            Self::NoSavepoint(_) => "3B001",
+            Self::NoStatement(_) => "26000",
+            Self::NoPortal(_) => "34000",
+            Self::StatementExists(_) => "42P05",
+            Self::PortalExists(_) => "42P03",
+            Self::TooManyStatements | Self::TooManyPortals | Self::TooManySavepoints | Self::PortalTooLarge => "54000",
+            Self::PortalSpent(_) => "55000",
+            Self::SeveralStatements => "42601",
+            Self::Format(_) => "22023",
+            Self::Denied(_) | Self::Revoked => "42501",
+        }
+    }
+
+    fn message(&self) -> String {
+        self.to_string()
+    }
+
+    fn detail(&self) -> Option<String> {
+        match self {
+            Self::Denied(reasons) => {
+                let reason = reasons.first();
+                let place = reason.at.map(|at| format!(", at {at}")).unwrap_or_default();
+                Some(format!("{} Refused by {}{place}.", sentence(&reason.detail), reason.rule))
+            }
+            _ => None,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Denied(reasons) => return Some(reasons.first().hint.clone()).filter(|hint| !hint.is_empty()),
+            Self::PlaintextRefused => "Connect with sslmode=verify-full.",
+            Self::TransactionLost => "Roll back, then try again.",
+            Self::Revoked => "Run it again to learn what the current policies say.",
+            Self::PortalTooLarge => "Read the portal to its end first, or ask for fewer rows.",
+            Self::TooManyStatements => "Close prepared statements that are no longer used.",
+            Self::TooManyPortals => "Close portals that are no longer used.",
+            Self::NoDatabase(_) => {
+                "The name of a database is the name of an entry of \"databases\" in the gateway's settings."
+            }
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+
+    fn is_fatal(&self) -> bool {
+        matches!(
+            self,
+            Self::Violation(_)
+                | Self::OutOfPlace
+                | Self::Version(_)
+                | Self::NoUser
+                | Self::PlaintextRefused
+                | Self::Replication
+                | Self::NoDatabase(_)
+                | Self::ShuttingDown
+                | Self::Idle
+                | Self::IdleInTransaction
+        )
+    }
+}
+
+/// A detail ends with a full stop.
+fn sentence(text: &str) -> String {
+    if text.is_empty() || text.ends_with('.') { text.to_owned() } else { format!("{text}.") }
+}
+
+/// An error that may be shown to the client, of whatever room.
+pub(super) type Shown = Box<dyn ClientError + Send>;
+
+/// Why something did not come to its end.
+pub(super) enum Failure {
+    /// To be answered; the session goes on.
+    Statement(Shown),
+    /// The session ends.
+    Session(End),
+}
+
+/// How a session ends.
+pub(super) enum End {
+    /// The client said good-bye.
+    Terminated,
+    /// The client went away without a word.
+    Gone,
+    /// With a last word to the client.
+    Fatal(Shown),
+}
+
+impl Failure {
+    pub(super) fn statement(error: impl ClientError + Send + 'static) -> Self {
+        Self::Statement(Box::new(error))
+    }
+}
+
+impl End {
+    pub(super) fn fatal(error: impl ClientError + Send + 'static) -> Self {
+        Self::Fatal(Box::new(error))
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        if error.is_fatal() { Self::Session(error.into()) } else { Self::statement(error) }
+    }
+}
+
+impl From<Error> for End {
+    fn from(error: Error) -> Self {
+        Self::fatal(error)
+    }
+}
+
+impl From<End> for Failure {
+    fn from(end: End) -> Self {
+        Self::Session(end)
+    }
+}
+
+impl From<wire::BrokenFrame> for Failure {
+    fn from(_: wire::BrokenFrame) -> Self {
+        Error::BrokenAnswer.into()
+    }
+}

@@ -1,0 +1,235 @@
+//! The extended query: prepare, bind, describe, execute, each with a message of its own.
+//!
+//! After an error everything up to the next Sync is passed over, and Sync answers once.
+//! Source: <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY>.
+
+use std::sync::Arc;
+
+use passgate_connectors::{Bind, Format};
+use passgate_wire::{self as wire, Backend, Frontend, Target};
+
+use super::Session;
+use super::error::{End, Error, Failure};
+use super::prepared::{Portal, PortalState, Prepared};
+use super::ready::Ready;
+use super::relay::{Reached, Wanted};
+use super::road::{Asked, is_governed};
+use crate::statement::{Kind, Statement};
+
+impl Session<Ready> {
+    /// Answers a message of the extended protocol, other than Sync and Flush.
+    pub(super) async fn extended(&mut self, message: Frontend) -> Result<(), End> {
+        let answered = match message {
+            Frontend::Parse(parse) => self.parse(parse).await,
+            Frontend::Bind(bind) => self.bind(bind).await,
+            Frontend::Describe(Target::Statement(name)) => self.describe_statement(&name).await,
+            Frontend::Describe(Target::Portal(name)) => self.describe_portal(&name).await,
+            Frontend::Execute { portal, rows_max } => self.execute(&portal, rows_max).await,
+            Frontend::Close(target) => self.close(target).await,
+            Frontend::Malformed { cause, .. } => Err(Error::Malformed(cause).into()),
+            _ => Err(Error::OutOfPlace.into()),
+        };
+        if let Err(failure) = answered {
+            self.answer_failure(failure)?;
+            self.state.skipping = true;
+        }
+        self.channel.flush_if_full().await
+    }
+
+    /// Answers Sync. Outside a transaction it ends every portal.
+    pub(super) async fn sync(&mut self) -> Result<(), End> {
+        self.state.skipping = false;
+        if self.state.transaction.is_none()
+            && let Err(failure) = self.close_portals().await
+        {
+            self.answer_failure(failure)?;
+        }
+        self.ready_for_query().await
+    }
+
+    /// Prepares a statement. What the policy refuses now is refused now; it is asked again when the statement runs.
+    async fn parse(&mut self, message: wire::Parse) -> Result<(), Failure> {
+        let wire::Parse { statement: name, query, parameter_types } = message;
+        self.state.statements.check_free(&name)?;
+        if name.is_empty() {
+            self.state.statements.remove("");
+        }
+        let mut statements = self.understand(&query)?;
+        if statements.len() > 1 {
+            return Err(Error::SeveralStatements.into());
+        }
+        let statement = statements.pop();
+        if let Some(statement) = &statement {
+            self.foresee(statement, &parameter_types).await?;
+        }
+        let prepared = Prepared::new(statement, parameter_types);
+        self.state.statements.insert(name, prepared, &self.services.config)?;
+        self.channel.send(&Backend::ParseComplete);
+        Ok(())
+    }
+
+    async fn bind(&mut self, message: wire::Bind) -> Result<(), Failure> {
+        let wire::Bind { portal: name, statement, parameter_formats, parameters, result_formats } = message;
+        let prepared = self.state.statements.find(&statement)?;
+        if let Some(statement) = &prepared.statement {
+            self.allowed_now(statement)?;
+        }
+        check_counts(&prepared, statement, &parameter_formats, parameters.len())?;
+        let bind = Bind {
+            parameter_formats: formats(&parameter_formats)?,
+            parameters,
+            result_formats: formats(&result_formats)?,
+        };
+        if name.is_empty() {
+            self.close_portal("").await?;
+        }
+        self.state.portals.check_free(&name, &self.services.config)?;
+        self.state.portals.insert(name, Portal { prepared, bind, state: PortalState::Fresh });
+        self.channel.send(&Backend::BindComplete);
+        Ok(())
+    }
+
+    async fn describe_statement(&mut self, name: &str) -> Result<(), Failure> {
+        let prepared = self.state.statements.find(name)?;
+        match &prepared.statement {
+            Some(statement) if is_governed(&statement.kind) => {
+                let description = self.describe(&prepared, statement).await?;
+                self.channel.send(&Backend::ParameterDescription(&description.parameters));
+                match &description.fields {
+                    Some(fields) => self.channel.relay(fields.clone()).await?,
+                    None => self.channel.send(&Backend::NoData),
+                }
+                Ok(())
+            }
+            statement => {
+                self.channel.send(&Backend::ParameterDescription(&prepared.parameter_types));
+                self.describe_own(statement.as_ref())
+            }
+        }
+    }
+
+    async fn describe_portal(&mut self, name: &str) -> Result<(), Failure> {
+        let portal = self.state.portals.find(name)?;
+        let (prepared, formats) = (portal.prepared.clone(), portal.bind.result_formats.clone());
+        match &prepared.statement {
+            Some(statement) if is_governed(&statement.kind) => {
+                let description = self.describe(&prepared, statement).await?;
+                match &description.fields {
+                    Some(fields) => {
+                        let formats: Vec<i16> = formats.into_iter().map(format_code).collect();
+                        self.channel.relay(wire::with_formats(fields, &formats)?).await?;
+                    }
+                    None => self.channel.send(&Backend::NoData),
+                }
+                Ok(())
+            }
+            statement => self.describe_own(statement.as_ref()),
+        }
+    }
+
+    /// Describes what the session answers itself.
+    fn describe_own(&mut self, statement: Option<&Statement>) -> Result<(), Failure> {
+        let columns = match statement {
+            Some(statement) => {
+                self.allowed_now(statement)?;
+                self.own_columns(&statement.kind)?
+            }
+            None => Vec::new(),
+        };
+        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+        self.channel.send(&if columns.is_empty() { Backend::NoData } else { Backend::TextColumns(&columns) });
+        Ok(())
+    }
+
+    async fn execute(&mut self, name: &str, rows_max: u32) -> Result<(), Failure> {
+        let portal = self.state.portals.find(name)?;
+        let prepared = portal.prepared.clone();
+        let Some(statement) = &prepared.statement else {
+            self.channel.send(&Backend::EmptyQueryResponse);
+            return Ok(());
+        };
+        let mut running = match std::mem::replace(&mut portal.state, PortalState::Spent) {
+            PortalState::Fresh => {
+                let bind = std::mem::take(&mut portal.bind);
+                let asked = Asked { statement, parameter_types: &prepared.parameter_types, bind: &bind };
+                Box::new(self.start(asked).await?)
+            }
+            PortalState::Suspended(running) => {
+                self.allowed_now(statement)?;
+                self.resume(&running)?;
+                running
+            }
+            PortalState::Spent => return self.execute_spent(name, statement),
+        };
+        let rows_max = Some(u64::from(rows_max)).filter(|rows| *rows > 0);
+        match self.relay(&mut running, Wanted { fields: false, rows_max }).await? {
+            Reached::Limit => {
+                self.state.portals.put_back(name, running);
+                self.channel.send(&Backend::PortalSuspended);
+            }
+            Reached::End(tag) => {
+                running.finish();
+                self.channel.send(&Backend::CommandComplete(&tag));
+            }
+        }
+        Ok(())
+    }
+
+    /// A portal that was read to its end has no more rows; one without rows cannot run twice.
+    fn execute_spent(&mut self, name: &str, statement: &Statement) -> Result<(), Failure> {
+        self.allowed_now(statement)?;
+        match statement.kind {
+            Kind::Query(_) => {
+                self.channel.send(&Backend::CommandComplete("SELECT 0"));
+                Ok(())
+            }
+            _ => Err(Error::PortalSpent(name.to_owned()).into()),
+        }
+    }
+
+    async fn close(&mut self, target: Target) -> Result<(), Failure> {
+        match target {
+            Target::Statement(name) => {
+                self.state.statements.remove(&name);
+            }
+            Target::Portal(name) => self.close_portal(&name).await?,
+        }
+        self.channel.send(&Backend::CloseComplete);
+        Ok(())
+    }
+
+    /// Ends a portal, if there is one of this name.
+    pub(super) async fn close_portal(&mut self, name: &str) -> Result<(), Failure> {
+        match self.state.portals.remove(name) {
+            Some(portal) => self.end_portal(portal).await,
+            None => Ok(()),
+        }
+    }
+}
+
+fn check_counts(prepared: &Arc<Prepared>, statement: String, formats: &[i16], supplied: usize) -> Result<(), Error> {
+    if formats.len() > 1 && formats.len() != supplied {
+        return Err(Error::FormatCount { formats: formats.len(), parameters: supplied });
+    }
+    let required = prepared.parameters();
+    if supplied != required {
+        return Err(Error::ParameterCount { supplied, required, statement });
+    }
+    Ok(())
+}
+
+fn formats(codes: &[i16]) -> Result<Vec<Format>, Error> {
+    let format = |code: &i16| match code {
+        0 => Ok(Format::Text),
+        1 => Ok(Format::Binary),
+        other => Err(Error::Format(*other)),
+    };
+    codes.iter().map(format).collect()
+}
+
+fn format_code(format: Format) -> i16 {
+    match format {
+        Format::Text => 0,
+        Format::Binary => 1,
+    }
+}

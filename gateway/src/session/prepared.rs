@@ -1,0 +1,165 @@
+//! What a client has prepared: statements and portals, both bounded.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use passgate_connectors::{Bind, Description};
+use passgate_policy::Revision;
+
+use super::error::Error;
+use super::relay::Running;
+use crate::statement::Statement;
+
+/// A prepared statement.
+pub(super) struct Prepared {
+    /// The statement; none for an empty text.
+    pub(super) statement: Option<Statement>,
+    /// Parameter types the client declared.
+    pub(super) parameter_types: Vec<u32>,
+    description: Mutex<Option<(Revision, Arc<Description>)>>,
+}
+
+impl Prepared {
+    pub(super) fn new(statement: Option<Statement>, parameter_types: Vec<u32>) -> Self {
+        Self { statement, parameter_types, description: Mutex::new(None) }
+    }
+
+    /// How many values it needs.
+    pub(super) fn parameters(&self) -> usize {
+        let named = self.statement.as_ref().map_or(0, |statement| usize::from(statement.parameters));
+        named.max(self.parameter_types.len())
+    }
+
+    /// Its types, if they were asked for under these policies before.
+    pub(super) fn description(&self, revision: &Revision) -> Option<Arc<Description>> {
+        let kept = self.description.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.as_ref().filter(|(of, _)| of == revision).map(|(_, description)| description.clone())
+    }
+
+    /// Keeps its types.
+    pub(super) fn describe(&self, revision: Revision, description: Arc<Description>) {
+        *self.description.lock().unwrap_or_else(PoisonError::into_inner) = Some((revision, description));
+    }
+
+    fn text_bytes(&self) -> usize {
+        self.statement.as_ref().map_or(0, |statement| statement.text.len())
+    }
+}
+
+/// A session's prepared statements, by name; the unnamed one has the empty name.
+#[derive(Default)]
+pub(super) struct Statements {
+    by_name: HashMap<String, Arc<Prepared>>,
+    text_bytes: usize,
+}
+
+impl Statements {
+    /// Keeps a statement. Only the unnamed one is replaced.
+    pub(super) fn insert(&mut self, name: String, prepared: Prepared, limits: &super::Config) -> Result<(), Error> {
+        self.check_free(&name)?;
+        self.remove(&name);
+        let text_bytes = self.text_bytes.saturating_add(prepared.text_bytes());
+        if self.by_name.len() >= limits.prepared_statements_max || text_bytes > limits.prepared_bytes_max {
+            return Err(Error::TooManyStatements);
+        }
+        self.text_bytes = text_bytes;
+        self.by_name.insert(name, Arc::new(prepared));
+        Ok(())
+    }
+
+    /// Whether a name can be given.
+    pub(super) fn check_free(&self, name: &str) -> Result<(), Error> {
+        if !name.is_empty() && self.by_name.contains_key(name) {
+            return Err(Error::StatementExists(name.to_owned()));
+        }
+        Ok(())
+    }
+
+    pub(super) fn find(&self, name: &str) -> Result<Arc<Prepared>, Error> {
+        self.by_name.get(name).cloned().ok_or_else(|| Error::NoStatement(name.to_owned()))
+    }
+
+    /// Whether there was one.
+    pub(super) fn remove(&mut self, name: &str) -> bool {
+        let removed = self.by_name.remove(name);
+        self.text_bytes -= removed.as_ref().map_or(0, |prepared| prepared.text_bytes());
+        removed.is_some()
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// A statement with its values.
+pub(super) struct Portal {
+    pub(super) prepared: Arc<Prepared>,
+    pub(super) bind: Bind,
+    pub(super) state: PortalState,
+}
+
+/// How far a portal has come.
+pub(super) enum PortalState {
+    /// Not run yet.
+    Fresh,
+    /// It has rows left.
+    Suspended(Box<Running>),
+    /// Read to its end, or failed.
+    Spent,
+}
+
+/// A session's portals, by name; the unnamed one has the empty name.
+#[derive(Default)]
+pub(super) struct Portals(HashMap<String, Portal>);
+
+impl Portals {
+    /// Whether a name can be given.
+    pub(super) fn check_free(&self, name: &str, limits: &super::Config) -> Result<(), Error> {
+        if !name.is_empty() && self.0.contains_key(name) {
+            return Err(Error::PortalExists(name.to_owned()));
+        }
+        if self.0.len() >= limits.portals_max {
+            return Err(Error::TooManyPortals);
+        }
+        Ok(())
+    }
+
+    /// Keeps a portal under a name that is free.
+    pub(super) fn insert(&mut self, name: String, portal: Portal) {
+        self.0.insert(name, portal);
+    }
+
+    pub(super) fn find(&mut self, name: &str) -> Result<&mut Portal, Error> {
+        self.0.get_mut(name).ok_or_else(|| Error::NoPortal(name.to_owned()))
+    }
+
+    pub(super) fn remove(&mut self, name: &str) -> Option<Portal> {
+        self.0.remove(name)
+    }
+
+    /// Empties the list.
+    pub(super) fn take_all(&mut self) -> Vec<Portal> {
+        std::mem::take(&mut self.0).into_values().collect()
+    }
+
+    /// Takes out the statement whose rows still stand on the transaction's own connection, and its portal's name.
+    pub(super) fn take_pinned(&mut self) -> Option<(String, Box<Running>)> {
+        let pinned = |portal: &Portal| match &portal.state {
+            PortalState::Suspended(running) => running.reads_pinned_lease(),
+            PortalState::Fresh | PortalState::Spent => false,
+        };
+        let (name, portal) = self.0.iter_mut().find(|(_, portal)| pinned(portal))?;
+        match std::mem::replace(&mut portal.state, PortalState::Spent) {
+            PortalState::Suspended(running) => Some((name.clone(), running)),
+            PortalState::Fresh | PortalState::Spent => None,
+        }
+    }
+
+    /// Puts a statement back that has rows left. Its portal may be gone by now, and the statement ends with it.
+    pub(super) fn put_back(&mut self, name: &str, running: Box<Running>) {
+        match self.0.get_mut(name) {
+            Some(portal) => portal.state = PortalState::Suspended(running),
+            None => running.finish(),
+        }
+    }
+}

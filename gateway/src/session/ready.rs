@@ -1,0 +1,212 @@
+//! A session that takes statements: one message at a time, each to the protocol it belongs to.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use passgate_connectors::{Batch, Caller};
+use passgate_policy::SourceName;
+use passgate_wire::{Backend, Frontend};
+use tokio::sync::watch;
+
+use super::cancel::Registration;
+use super::error::{End, Error, Failure};
+use super::prepared::{Portal, PortalState, Portals, Statements};
+use super::relay::Running;
+use super::settings::Settings;
+use super::transaction::Block;
+use super::{Session, Shutdown, measure};
+
+/// Signed in and connected to a source by name; connections to it are taken as statements need them.
+pub(super) struct Ready {
+    /// Who asks.
+    pub(super) caller: Caller,
+    /// What they ask.
+    pub(super) source: SourceName,
+    /// The source's version when the session began.
+    pub(super) server_version: String,
+    /// What SET and the start-up packet said.
+    pub(super) settings: Settings,
+    /// What the client was last told of it.
+    pub(super) reported: BTreeMap<&'static str, String>,
+    /// Prepared statements.
+    pub(super) statements: Statements,
+    /// Portals.
+    pub(super) portals: Portals,
+    /// The transaction, if one has begun.
+    pub(super) transaction: Option<Block>,
+    /// Whether messages are passed over up to the next Sync.
+    pub(super) skipping: bool,
+    /// By which key the session can be cancelled.
+    pub(super) registration: Registration,
+}
+
+impl Session<Ready> {
+    /// Serves the client to the session's end.
+    pub(super) async fn serve(mut self) {
+        let _connected = measure::connected();
+        let end = match self.ready_for_query().await {
+            Ok(()) => loop {
+                if let Err(end) = self.turn().await {
+                    break end;
+                }
+            },
+            Err(end) => end,
+        };
+        self.finish::<Ready>(end).await;
+    }
+
+    async fn turn(&mut self) -> Result<(), End> {
+        let message = self.next_message().await?;
+        // The work is boxed so that a session that waits is small.
+        match message {
+            Frontend::Terminate => Err(End::Terminated),
+            Frontend::Sync => Box::pin(self.sync()).await,
+            _ if self.state.skipping => Ok(()),
+            Frontend::Query(text) => Box::pin(self.simple(&text)).await,
+            Frontend::Malformed { kind: b'Q', cause } => {
+                self.answer_failure(Error::Malformed(cause).into())?;
+                self.ready_for_query().await
+            }
+            Frontend::FunctionCall => {
+                self.answer_failure(Error::FunctionCall.into())?;
+                self.ready_for_query().await
+            }
+            // PostgreSQL passes over what is left of a COPY that failed.
+            Frontend::CopyData(_) | Frontend::CopyDone | Frontend::CopyFail(_) => Ok(()),
+            Frontend::Flush => self.channel.flush().await,
+            message => Box::pin(self.extended(message)).await,
+        }
+    }
+
+    /// The next message, or why there will be none.
+    async fn next_message(&mut self) -> Result<Frontend, End> {
+        if let Some(message) = self.channel.received()? {
+            return Ok(message);
+        }
+        self.channel.flush().await?;
+        let config = &self.services.config;
+        let (seconds, error) = match self.state.transaction {
+            None => (config.idle_seconds, Error::Idle),
+            Some(_) => (config.idle_in_transaction_seconds, Error::IdleInTransaction),
+        };
+        tokio::select! {
+            message = self.channel.receive() => message,
+            () = draining(&mut self.client.shutdown) => Err(Error::ShuttingDown.into()),
+            () = silence(seconds) => Err(error.into()),
+        }
+    }
+
+    /// Tells the client that it may ask again.
+    pub(super) async fn ready_for_query(&mut self) -> Result<(), End> {
+        self.state.registration.slot.end();
+        self.report_settings();
+        self.channel.send(&Backend::ReadyForQuery(self.transaction_status()));
+        if *self.client.shutdown.borrow() != Shutdown::Open {
+            return Err(Error::ShuttingDown.into());
+        }
+        self.channel.flush_if_full().await
+    }
+
+    /// Answers what failed; an end of the session passes through.
+    pub(super) fn answer_failure(&mut self, failure: Failure) -> Result<(), End> {
+        match failure {
+            Failure::Session(end) => Err(end),
+            Failure::Statement(error) => {
+                self.fail_transaction();
+                self.channel.refuse(&*error);
+                Ok(())
+            }
+        }
+    }
+
+    /// Reports settings that have changed since the last time.
+    fn report_settings(&mut self) {
+        let now = self.state.settings.reported();
+        for (name, value) in &now {
+            if self.state.reported.get(name) != Some(value) {
+                self.channel.send(&Backend::ParameterStatus { name, value });
+            }
+        }
+        self.state.reported = now;
+    }
+
+    /// Ends every portal.
+    pub(super) async fn close_portals(&mut self) -> Result<(), Failure> {
+        for portal in self.state.portals.take_all() {
+            self.end_portal(portal).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends a portal. Rows that it left on the transaction's connection are read and thrown away: cancelling them would
+    /// fail the transaction.
+    pub(super) async fn end_portal(&mut self, portal: Portal) -> Result<(), Failure> {
+        let PortalState::Suspended(mut running) = portal.state else { return Ok(()) };
+        while running.reads_pinned_lease() {
+            match self.next_batch(&mut running).await {
+                Ok(_) => {}
+                Err(Failure::Statement(error)) => {
+                    tracing::debug!(sqlstate = error.sqlstate(), "a portal failed after it was closed");
+                    self.fail_transaction();
+                    break;
+                }
+                Err(failure) => {
+                    running.fail(&failure);
+                    return Err(failure);
+                }
+            }
+        }
+        running.finish();
+        Ok(())
+    }
+
+    /// Clears the transaction's connection for the next statement: rows that a waiting portal has left on it are kept
+    /// for the portal, up to a limit.
+    pub(super) async fn settle(&mut self) -> Result<(), Failure> {
+        let Some((name, mut running)) = self.state.portals.take_pinned() else { return Ok(()) };
+        let settled = self.keep_rest(&mut running).await;
+        match &settled {
+            Err(failure @ Failure::Session(_)) => running.fail(failure),
+            _ => self.state.portals.put_back(&name, running),
+        }
+        settled
+    }
+
+    async fn keep_rest(&mut self, running: &mut Running) -> Result<(), Failure> {
+        let mut held = std::mem::take(&mut running.kept);
+        let mut bytes = 0;
+        let kept = loop {
+            match self.next_batch(running).await {
+                Ok(batch) => {
+                    bytes += if let Batch::Rows { frames, .. } = &batch { frames.len() } else { 0 };
+                    let done = matches!(batch, Batch::Done { .. });
+                    held.push_back(batch);
+                    if done {
+                        break Ok(());
+                    }
+                    if bytes > self.services.config.portal_bytes_max {
+                        break Err(Error::PortalTooLarge.into());
+                    }
+                }
+                Err(failure) => break Err(failure),
+            }
+        };
+        running.kept = held;
+        kept
+    }
+}
+
+/// Waits until sessions are to end.
+async fn draining(shutdown: &mut watch::Receiver<Shutdown>) {
+    if shutdown.wait_for(|state| *state != Shutdown::Open).await.is_err() {
+        std::future::pending().await
+    }
+}
+
+/// Waits for so many seconds; for ever if they are none.
+async fn silence(seconds: u64) {
+    match seconds {
+        0 => std::future::pending().await,
+        seconds => tokio::time::sleep(Duration::from_secs(seconds)).await,
+    }
+}

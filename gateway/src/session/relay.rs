@@ -1,0 +1,362 @@
+//! From a source's frames to the client: a running statement, and how its rows get out.
+//!
+//! Rows are passed on undecoded. While a source is asked for more, the client is watched: one that goes away takes its
+//! statement with it, because dropping a [`Running`] drops its lease, which cancels, and closes its record.
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use passgate_connectors::{Batch, Error as SourceError, Witness};
+use passgate_policy::{Decision, Obligation, PolicySet, Request, Revision, decide};
+use passgate_wire as wire;
+use tokio::sync::watch;
+
+use super::cancel::Slot;
+use super::channel::Channel;
+use super::error::{End, Error, Failure};
+use super::ready::Ready;
+use super::{Session, Shutdown, measure};
+use crate::audit::{Outcome, Receipt, Status};
+use crate::sources::Lease;
+
+/// A statement that has been started and not read to its end.
+pub(super) struct Running {
+    feed: Feed,
+    /// What comes before the feed's next batch: the gateway's own answers, and rows that a limit held back.
+    pub(super) kept: VecDeque<Batch>,
+    permit: Option<Standing>,
+    receipt: Option<Receipt>,
+    started: Instant,
+    rows: u64,
+    bytes: u64,
+    suspended_before: bool,
+}
+
+/// Where the rest of the answer comes from.
+enum Feed {
+    /// A connection of the statement's own.
+    Own(Lease),
+    /// The connection of the transaction.
+    Pinned,
+    /// Nowhere: everything is kept.
+    Over,
+}
+
+/// A permit while its statement runs: what was asked, and what was demanded.
+pub(super) struct Standing {
+    pub(super) request: Request,
+    pub(super) obligations: Vec<Obligation>,
+    pub(super) revision: Revision,
+}
+
+impl Standing {
+    /// Whether the policies in force would still let the statement run in the same way.
+    fn holds(&mut self, policies: &PolicySet) -> bool {
+        if *policies.revision() == self.revision {
+            return true;
+        }
+        self.revision = policies.revision().clone();
+        match decide(policies, &self.request) {
+            Decision::Allow(permit) => permit.obligations() == self.obligations,
+            _ => false,
+        }
+    }
+}
+
+/// How much of an answer is wanted.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted {
+    /// Whether the description of the rows belongs to the answer.
+    pub(super) fields: bool,
+    /// The most rows; `None` for all.
+    pub(super) rows_max: Option<u64>,
+}
+
+/// How far an answer came.
+pub(super) enum Reached {
+    /// The row limit; there may be more.
+    Limit,
+    /// The end, with the command tag.
+    End(String),
+}
+
+impl Running {
+    /// An answer of the gateway's own, whose record is complete.
+    pub(super) fn answered(batches: VecDeque<Batch>) -> Self {
+        Self::new(Feed::Over, batches, None, None)
+    }
+
+    /// A statement whose decision is recorded and which is about to be sent to a source.
+    pub(super) fn recorded(receipt: Receipt, permit: Option<Standing>) -> Self {
+        Self::new(Feed::Over, VecDeque::new(), permit, Some(receipt))
+    }
+
+    fn new(feed: Feed, kept: VecDeque<Batch>, permit: Option<Standing>, receipt: Option<Receipt>) -> Self {
+        Self { feed, kept, permit, receipt, started: Instant::now(), rows: 0, bytes: 0, suspended_before: false }
+    }
+
+    /// The proof that it is recorded; none for an answer of the gateway's own.
+    pub(super) fn receipt(&self) -> Option<&Receipt> {
+        self.receipt.as_ref()
+    }
+
+    /// Takes note of whom the source serves.
+    pub(super) fn witnessed(&mut self, witness: &Witness) {
+        if let Some(receipt) = &mut self.receipt {
+            receipt.witness(witness);
+        }
+    }
+
+    /// Reads from a connection of its own from here on.
+    pub(super) fn read_from(&mut self, lease: Lease) {
+        self.feed = Feed::Own(lease);
+    }
+
+    /// Reads from the transaction's connection from here on.
+    pub(super) fn read_from_pinned(&mut self) {
+        self.feed = Feed::Pinned;
+    }
+
+    /// Whether its rows still stand on the transaction's connection.
+    pub(super) fn reads_pinned_lease(&self) -> bool {
+        matches!(self.feed, Feed::Pinned)
+    }
+
+    /// The canceller of its own connection.
+    pub(super) fn canceller(&self) -> Option<Arc<dyn passgate_connectors::Cancel>> {
+        match &self.feed {
+            Feed::Own(lease) => Some(lease.canceller()),
+            Feed::Pinned | Feed::Over => None,
+        }
+    }
+
+    /// The next batch. `pinned` is the transaction's connection, if there is one. Safe to drop and call again.
+    async fn next(&mut self, pinned: Option<&mut Lease>) -> Result<Batch, SourceError> {
+        if let Some(batch) = self.kept.pop_front() {
+            return Ok(batch);
+        }
+        let batch = match (&mut self.feed, pinned) {
+            (Feed::Own(lease), _) | (Feed::Pinned, Some(lease)) => lease.next().await?,
+            (Feed::Pinned, None) | (Feed::Over, _) => return Ok(Batch::Done { tag: String::new() }),
+        };
+        if matches!(batch, Batch::Done { .. }) {
+            // Gives the connection back before the client has read the end.
+            self.feed = Feed::Over;
+        }
+        Ok(batch)
+    }
+
+    /// Puts rows back that a limit held back.
+    fn keep(&mut self, frames: Bytes, rows: u64) {
+        if !frames.is_empty() {
+            self.kept.push_front(Batch::Rows { frames, rows });
+        }
+    }
+
+    /// It came to its end, or was closed by the client before.
+    pub(super) fn finish(mut self) {
+        self.close(Status::Ok, None);
+    }
+
+    /// It failed, or was given up.
+    pub(super) fn fail(&mut self, failure: &Failure) {
+        let (status, error) = match failure {
+            Failure::Session(End::Gone | End::Terminated) => (Status::Abandoned, None),
+            Failure::Session(End::Fatal(error)) => (Status::Cancelled, Some(error)),
+            Failure::Statement(error) if error.sqlstate() == "57014" => (Status::Cancelled, Some(error)),
+            Failure::Statement(error) => (Status::Failed, Some(error)),
+        };
+        self.close(status, error.map(|error| (error.sqlstate().to_owned(), error.message())));
+    }
+
+    fn close(&mut self, status: Status, error: Option<(String, String)>) {
+        let Some(receipt) = self.receipt.take() else { return };
+        measure::statement(status);
+        measure::answer(self.started.elapsed(), self.rows, self.bytes);
+        let (sqlstate, error) = error.unzip();
+        let status = Some(status);
+        receipt.close(Outcome { rows: self.rows, bytes: self.bytes, status, sqlstate, error, ..Outcome::default() });
+    }
+}
+
+impl Drop for Running {
+    /// Whatever drops a statement that has not ended leaves its outcome behind, with what was answered so far.
+    fn drop(&mut self) {
+        self.close(Status::Abandoned, None);
+    }
+}
+
+/// What may interrupt work on a source.
+struct Watch<'a> {
+    /// Whether somebody cancels.
+    slot: &'a Slot,
+    /// Whether the gateway ends.
+    shutdown: &'a mut watch::Receiver<Shutdown>,
+    /// How long the work may go on once it was cancelled.
+    grace: Duration,
+}
+
+/// Why work on a source did not come to its end.
+pub(super) enum Interrupted {
+    /// The source says so.
+    Source(SourceError),
+    /// It was cancelled, the client is gone, or the gateway ends; what the connection does by now is not known.
+    Stopped(Failure),
+}
+
+impl Interrupted {
+    /// Whether the connection is as good as before.
+    pub(super) fn leaves_connection_good(&self) -> bool {
+        matches!(self, Self::Source(SourceError::Server(_)))
+    }
+}
+
+impl From<Interrupted> for Failure {
+    fn from(interrupted: Interrupted) -> Self {
+        match interrupted {
+            Interrupted::Source(error) => Self::statement(error),
+            Interrupted::Stopped(failure) => failure,
+        }
+    }
+}
+
+/// Works on a source and keeps an eye on everything that would make the work pointless.
+async fn attend<T>(
+    channel: &mut Channel,
+    watch: Watch<'_>,
+    work: impl Future<Output = Result<T, SourceError>>,
+) -> Result<T, Interrupted> {
+    let mut work = pin!(work);
+    tokio::select! {
+        biased;
+        done = &mut work => return done.map_err(Interrupted::Source),
+        end = channel.departure() => return Err(Interrupted::Stopped(end.into())),
+        () = watch.slot.asked() => {}
+        () = stopped(watch.shutdown) => return Err(Interrupted::Stopped(Error::ShuttingDown.into())),
+    }
+    // The source has been told; its own 57014 is the better answer, if it comes.
+    match tokio::time::timeout(watch.grace, work).await {
+        Ok(done) => done.map_err(Interrupted::Source),
+        Err(_) => Err(Interrupted::Stopped(Error::Cancelled.into())),
+    }
+}
+
+/// Waits until sessions must end at once.
+async fn stopped(shutdown: &mut watch::Receiver<Shutdown>) {
+    if shutdown.wait_for(|state| *state == Shutdown::Now).await.is_err() {
+        // Whoever could have told is gone, so nobody will.
+        std::future::pending().await
+    }
+}
+
+impl Session<Ready> {
+    /// Brings rows to the client, up to a limit or the end. On a failure the statement's record is closed.
+    pub(super) async fn relay(&mut self, running: &mut Running, wanted: Wanted) -> Result<Reached, Failure> {
+        let reached = self.relay_batches(running, wanted).await;
+        if let Err(failure) = &reached {
+            running.fail(failure);
+            running.feed = Feed::Over;
+        }
+        reached
+    }
+
+    async fn relay_batches(&mut self, running: &mut Running, wanted: Wanted) -> Result<Reached, Failure> {
+        let mut sent = 0_u64;
+        loop {
+            self.check_standing(running)?;
+            match self.next_batch(running).await? {
+                Batch::Fields(frame) if wanted.fields => self.channel.relay(frame).await?,
+                Batch::Fields(_) => {}
+                Batch::Notice(notice) => self.channel.notice(&notice),
+                Batch::Rows { frames, rows } => {
+                    let room = wanted.rows_max.map_or(u64::MAX, |most| most - sent);
+                    sent += self.relay_rows(running, frames, rows, room).await?;
+                    if wanted.rows_max == Some(sent) {
+                        running.suspended_before = true;
+                        return Ok(Reached::Limit);
+                    }
+                }
+                Batch::Done { tag } if running.suspended_before => return Ok(Reached::End(last_part(tag, sent))),
+                Batch::Done { tag } => return Ok(Reached::End(tag)),
+            }
+        }
+    }
+
+    async fn relay_rows(&mut self, running: &mut Running, frames: Bytes, rows: u64, room: u64) -> Result<u64, Failure> {
+        let (frames, rows) = if rows > room {
+            let divided = wire::split_rows(frames, room)?;
+            running.keep(divided.tail, rows - room);
+            (divided.head, room)
+        } else {
+            (frames, rows)
+        };
+        running.rows += rows;
+        running.bytes += frames.len() as u64;
+        self.channel.relay(frames).await?;
+        Ok(rows)
+    }
+
+    /// The next batch of a statement.
+    pub(super) async fn next_batch(&mut self, running: &mut Running) -> Result<Batch, Failure> {
+        if running.reads_pinned_lease() {
+            return self.on_pinned_lease(async |lease| running.next(Some(lease)).await).await;
+        }
+        Ok(self.attended(running.next(None)).await?)
+    }
+
+    /// Works on a source and keeps an eye on everything that would make the work pointless.
+    pub(super) async fn attended<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, SourceError>>,
+    ) -> Result<T, Interrupted> {
+        let watch = Watch {
+            slot: &self.state.registration.slot,
+            shutdown: &mut self.client.shutdown,
+            grace: Duration::from_millis(self.services.config.cancel_ms_max),
+        };
+        attend(&mut self.channel, watch, work).await
+    }
+
+    /// Works on the transaction's connection. One that may not be as it was is given up, and the transaction with it.
+    pub(super) async fn on_pinned_lease<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut Lease) -> Result<T, SourceError>,
+    ) -> Result<T, Failure> {
+        // Taken out meanwhile, so that whatever ends this early drops it, which cancels what it runs.
+        let lease = self.state.transaction.as_mut().and_then(|block| block.lease.take());
+        let Some(mut lease) = lease else { return Err(Error::TransactionLost.into()) };
+        let done = self.attended(work(&mut lease)).await;
+        let good = done.as_ref().err().is_none_or(Interrupted::leaves_connection_good);
+        match &mut self.state.transaction {
+            Some(block) if good => block.lease = Some(lease),
+            _ => self.lose_pinned_lease(),
+        }
+        Ok(done?)
+    }
+
+    /// Makes a statement that was interrupted by a row limit cancellable again.
+    pub(super) fn resume(&self, running: &Running) -> Result<(), Failure> {
+        self.state.registration.slot.begin();
+        let pinned = || self.state.transaction.as_ref()?.lease.as_ref().map(Lease::canceller);
+        let canceller = running.canceller().or_else(|| running.reads_pinned_lease().then(pinned).flatten());
+        let asked = canceller.is_some_and(|canceller| !self.state.registration.slot.arm(canceller));
+        if asked { Err(Error::Cancelled.into()) } else { Ok(()) }
+    }
+
+    /// Ends a stream whose permit no longer holds.
+    fn check_standing(&self, running: &mut Running) -> Result<(), Failure> {
+        let Some(standing) = &mut running.permit else { return Ok(()) };
+        if standing.holds(&self.services.policies.borrow()) { Ok(()) } else { Err(Error::Revoked.into()) }
+    }
+}
+
+/// The tag of the last part of an answer in parts counts that part only, as PostgreSQL does.
+fn last_part(tag: String, rows: u64) -> String {
+    match tag.strip_prefix("SELECT ") {
+        Some(_) => format!("SELECT {rows}"),
+        None => tag,
+    }
+}

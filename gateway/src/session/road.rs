@@ -1,0 +1,332 @@
+//! The one road of a statement: every protocol path comes through [`Session::start`], and nothing else reaches a source.
+//!
+//! ```text
+//! Statement ── resolve ── request ── decide ── rewrite ──► Permitted<Query>     (permit)
+//! Permitted<Query> ── audit.open ── checkout ── start ──► Running              (run)
+//! ```
+//!
+//! What is refused or fails before it runs is recorded too, then answered; what cannot be recorded is refused.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use passgate_connectors::{Bind, Description, Query};
+use passgate_policy::{Decision, Facts, Permitted, Reasons, decide};
+
+use super::error::{Error, Failure};
+use super::prepared::Prepared;
+use super::ready::Ready;
+use super::relay::{Running, Standing};
+use super::{Session, measure};
+use crate::audit::{Event, Outcome, Record, Status};
+use crate::plan;
+use crate::sources::Lease;
+use crate::statement::{Kind, Statement};
+
+/// A statement as the client asks for it to be run.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    /// The statement.
+    pub(super) statement: &'a Statement,
+    /// Parameter types that the client declared.
+    pub(super) parameter_types: &'a [u32],
+    /// Values.
+    pub(super) bind: &'a Bind,
+}
+
+/// A query that may run.
+struct Permission {
+    query: Permitted<Query>,
+    standing: Standing,
+}
+
+impl Session<Ready> {
+    /// Takes a statement down the road, up to where its rows can be read. Whatever stops it is recorded.
+    pub(super) async fn start(&mut self, asked: Asked<'_>) -> Result<Running, Failure> {
+        self.state.registration.slot.begin();
+        let mut record = self.record(Event::Statement, asked.statement);
+        record.parameters = self.services.audit.parameters_as(asked.parameter_types, asked.bind);
+        tracing::debug!(statement = %record.statement_id, intent = %record.intent, "statement");
+        let permission = match self.allowed_now(asked.statement) {
+            Ok(()) if is_governed(&asked.statement.kind) => {
+                self.permit(asked.statement, asked.parameter_types, &mut record).await
+            }
+            Ok(()) => return self.answer(asked.statement, record).await,
+            Err(error) => Err(error.into()),
+        };
+        match permission {
+            Ok(permission) => self.run(permission, asked.bind, record).await,
+            Err(failure) => Err(self.note(record, failure)),
+        }
+    }
+
+    /// Whether the policy would let a statement run; refusals are recorded. Nothing runs.
+    pub(super) async fn foresee(&mut self, statement: &Statement, parameter_types: &[u32]) -> Result<(), Failure> {
+        self.state.registration.slot.begin();
+        let mut record = self.record(Event::Describe, statement);
+        let permission = match self.allowed_now(statement) {
+            Ok(()) if is_governed(&statement.kind) => self.permit(statement, parameter_types, &mut record).await,
+            Ok(()) => return Ok(()),
+            Err(error) => Err(error.into()),
+        };
+        permission.map(drop).map_err(|failure| self.note(record, failure))
+    }
+
+    /// The types of a prepared statement, asked of the source once under each revision of the policies.
+    pub(super) async fn describe(
+        &mut self,
+        prepared: &Prepared,
+        statement: &Statement,
+    ) -> Result<Arc<Description>, Failure> {
+        let revision = self.services.policies.borrow().revision().clone();
+        if let Some(description) = prepared.description(&revision) {
+            return Ok(description);
+        }
+        self.state.registration.slot.begin();
+        let mut record = self.record(Event::Describe, statement);
+        let permission = match self.allowed_now(statement) {
+            Ok(()) => self.permit(statement, &prepared.parameter_types, &mut record).await,
+            Err(error) => Err(error.into()),
+        };
+        let permission = match permission {
+            Ok(permission) => permission,
+            Err(failure) => return Err(self.note(record, failure)),
+        };
+        let revision = permission.query.revision().clone();
+        let receipt = self.services.audit.open(record).map_err(Failure::statement)?;
+        let mut running = Running::recorded(receipt, None);
+        let described = self.describe_on_source(&permission.query, &mut running).await;
+        match described {
+            Ok(description) => {
+                running.finish();
+                let description = Arc::new(description);
+                prepared.describe(revision, description.clone());
+                Ok(description)
+            }
+            Err(failure) => {
+                running.fail(&failure);
+                Err(failure)
+            }
+        }
+    }
+
+    /// What is recorded of a statement before anything is known of it.
+    pub(super) fn record(&self, event: Event, statement: &Statement) -> Record {
+        self.record_text(event, &statement.text, statement.kind.intent())
+    }
+
+    /// What is recorded of a text that may not even be a statement.
+    pub(super) fn record_text(&self, event: Event, text: &str, intent: &str) -> Record {
+        let identity = &self.state.caller.identity;
+        Record {
+            event,
+            statement_id: uuid::Uuid::now_v7().to_string(),
+            user: identity.person.to_string(),
+            tenant: identity.tenant.to_string(),
+            session_id: self.id.to_string(),
+            authentication_method: identity.proof.method.to_owned(),
+            client_address: self.client.address.to_string(),
+            application_name: self.state.settings.application_name().to_owned(),
+            question: None,
+            intent: intent.to_owned(),
+            source: Some(self.state.source.to_string()),
+            query: Some(text.to_owned()),
+            parameters: None,
+            validation: "not_checked".to_owned(),
+            rewritten: None,
+            tables: Vec::new(),
+            policy_revision: None,
+            rules: Vec::new(),
+        }
+    }
+
+    /// Records a statement that ends before it ran, and says what to answer: the failure, or that it could not be
+    /// recorded.
+    pub(super) fn note(&self, record: Record, failure: Failure) -> Failure {
+        let (status, error) = match &failure {
+            Failure::Session(_) => (Status::Abandoned, None),
+            Failure::Statement(error) if error.sqlstate() == "42501" => (Status::Denied, Some(error)),
+            Failure::Statement(error) if error.sqlstate() == "57014" => (Status::Cancelled, Some(error)),
+            Failure::Statement(error) => (Status::Failed, Some(error)),
+        };
+        measure::statement(status);
+        let outcome = Outcome {
+            status: Some(status),
+            sqlstate: error.map(|error| error.sqlstate().to_owned()),
+            error: error.map(|error| error.message()),
+            ..Outcome::default()
+        };
+        match self.services.audit.note(record, outcome) {
+            Ok(()) => failure,
+            Err(error) => Failure::statement(error),
+        }
+    }
+
+    /// A failed transaction takes nothing but its end.
+    pub(super) fn allowed_now(&self, statement: &Statement) -> Result<(), Error> {
+        use passgate_connectors::Control::{Commit, Rollback, RollbackTo};
+        let failed = self.state.transaction.as_ref().is_some_and(|block| block.failed);
+        match statement.kind {
+            Kind::Transaction(Commit | Rollback | RollbackTo(_)) => Ok(()),
+            _ if failed => Err(Error::TransactionFailed),
+            _ => Ok(()),
+        }
+    }
+
+    /// Resolves names, asks the policy, and rewrites as it demands.
+    async fn permit(
+        &mut self,
+        statement: &Statement,
+        parameter_types: &[u32],
+        record: &mut Record,
+    ) -> Result<Permission, Failure> {
+        let (services, state) = (self.services.clone(), &self.state);
+        let (source, caller) = (state.source.clone(), state.caller.clone());
+        let snapshot = self.attended(services.sources.snapshot(&source, &caller)).await?;
+        let begun = Instant::now();
+        let plan = plan::resolve(statement, &snapshot).map_err(Failure::statement)?;
+        record.tables = plan.tables().iter().map(|used| used.table.to_string()).collect();
+        let request = plan::request(&plan, &caller.identity, self.facts());
+        let policies = services.policies.borrow().clone();
+        record.policy_revision = Some(policies.revision().to_string());
+        let decision = decide(&policies, &request);
+        measure::decision(begun.elapsed());
+        let permit = match decision {
+            Decision::Allow(permit) => permit,
+            Decision::Deny(reasons) => return Err(deny(reasons, record)),
+        };
+        record.validation = "allowed".to_owned();
+        record.rules = permit.fired().iter().map(ToString::to_string).collect();
+        let (obligations, revision) = (permit.obligations().to_vec(), permit.revision().clone());
+        let query = plan::rewrite(plan, permit, parameter_types.to_vec()).map_err(Failure::statement)?;
+        record.rewritten = Some(query.query().text.clone());
+        Ok(Permission { query, standing: Standing { request, obligations, revision } })
+    }
+
+    /// Records the decision, then sends the query to its source.
+    async fn run(&mut self, permission: Permission, bind: &Bind, record: Record) -> Result<Running, Failure> {
+        let Permission { query, standing } = permission;
+        let receipt = self.services.audit.open(record).map_err(Failure::statement)?;
+        let mut running = Running::recorded(receipt, Some(standing));
+        match self.start_on_source(&query, bind, &mut running).await {
+            Ok(()) => Ok(running),
+            Err(failure) => {
+                running.fail(&failure);
+                Err(failure)
+            }
+        }
+    }
+
+    async fn start_on_source(
+        &mut self,
+        query: &Permitted<Query>,
+        bind: &Bind,
+        running: &mut Running,
+    ) -> Result<(), Failure> {
+        if self.state.transaction.is_some() {
+            self.pin(running).await?;
+            let receipt = running.receipt().ok_or(Error::TransactionLost)?;
+            self.on_pinned_lease(async |lease| lease.start(receipt, query, bind).await).await?;
+            running.read_from_pinned();
+            return Ok(());
+        }
+        let mut lease = self.checkout(running).await?;
+        let receipt = running.receipt().ok_or(Error::TransactionLost)?;
+        self.attended(lease.start(receipt, query, bind)).await?;
+        running.read_from(lease);
+        Ok(())
+    }
+
+    async fn describe_on_source(
+        &mut self,
+        query: &Permitted<Query>,
+        running: &mut Running,
+    ) -> Result<Description, Failure> {
+        if self.state.transaction.is_some() {
+            self.pin(running).await?;
+            let receipt = running.receipt().ok_or(Error::TransactionLost)?;
+            return self.on_pinned_lease(async |lease| lease.describe(receipt, query).await).await;
+        }
+        let mut lease = self.checkout(running).await?;
+        let receipt = running.receipt().ok_or(Error::TransactionLost)?;
+        Ok(self.attended(lease.describe(receipt, query)).await?)
+    }
+
+    /// A connection as this person, witnessed and ready to be cancelled.
+    async fn checkout(&mut self, running: &mut Running) -> Result<Lease, Failure> {
+        let services = self.services.clone();
+        let (source, caller) = (self.state.source.clone(), self.state.caller.clone());
+        let settings = self.state.settings.for_source();
+        let lease = self.attended(services.sources.checkout(&source, &caller, &settings)).await?;
+        running.witnessed(lease.witness());
+        self.arm(&lease)?;
+        Ok(lease)
+    }
+
+    /// Sees to it that the transaction has its connection, with nothing else to read on it and the settings of now.
+    async fn pin(&mut self, running: &mut Running) -> Result<(), Failure> {
+        self.settle().await?;
+        let Some(block) = &self.state.transaction else { return Ok(()) };
+        if block.lost {
+            return Err(Error::TransactionLost.into());
+        }
+        let wanted = self.state.settings.for_source();
+        if block.lease.is_none() {
+            let lease = self.checkout(running).await?;
+            self.begin_on(lease).await?;
+        } else if block.applied.as_ref() != Some(&wanted) {
+            self.on_pinned_lease(async |lease| lease.apply(&wanted).await).await?;
+        }
+        let Some(block) = &mut self.state.transaction else { return Ok(()) };
+        block.applied = Some(wanted);
+        let Some(lease) = &block.lease else { return Err(Error::TransactionLost.into()) };
+        running.witnessed(lease.witness());
+        let canceller = lease.canceller();
+        if self.state.registration.slot.arm(canceller) { Ok(()) } else { Err(Error::Cancelled.into()) }
+    }
+
+    /// Begins the transaction on a connection, up to its last savepoint.
+    async fn begin_on(&mut self, lease: Lease) -> Result<(), Failure> {
+        let Some(block) = &mut self.state.transaction else { return Ok(()) };
+        block.lease = Some(lease);
+        let begin = passgate_connectors::Control::Begin { isolation: block.isolation };
+        let controls: Vec<_> = std::iter::once(begin).chain(block.savepoints()).collect();
+        for control in &controls {
+            self.on_pinned_lease(async |lease| lease.control(control).await).await?;
+        }
+        Ok(())
+    }
+
+    fn arm(&self, lease: &Lease) -> Result<(), Error> {
+        if self.state.registration.slot.arm(lease.canceller()) { Ok(()) } else { Err(Error::Cancelled) }
+    }
+
+    fn facts(&self) -> Facts {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Facts {
+            now: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
+            application_name: self.state.settings.application_name().to_owned(),
+            client_address: self.client.address.ip(),
+            declared: self.state.settings.declared(),
+        }
+    }
+}
+
+/// Whether a statement goes to the policy and a source; the others are the session's own business.
+pub(super) fn is_governed(kind: &Kind) -> bool {
+    match kind {
+        Kind::Query(_) | Kind::Explain(..) | Kind::Write => true,
+        Kind::Set { .. }
+        | Kind::Reset(_)
+        | Kind::Show(_)
+        | Kind::Transaction(_)
+        | Kind::Deallocate(_)
+        | Kind::DiscardAll => false,
+    }
+}
+
+fn deny(reasons: Reasons, record: &mut Record) -> Failure {
+    record.validation = "denied".to_owned();
+    record.rules = reasons.iter().map(|reason| reason.rule.to_string()).collect();
+    Error::Denied(Box::new(reasons)).into()
+}

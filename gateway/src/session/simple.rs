@@ -1,0 +1,52 @@
+//! The simple query: a text of any number of statements, answered in order up to the first error.
+
+use passgate_connectors::Bind;
+use passgate_wire::Backend;
+
+use super::Session;
+use super::error::{End, Failure};
+use super::ready::Ready;
+use super::relay::{Reached, Wanted};
+use super::road::Asked;
+use crate::audit::Event;
+use crate::statement::{self, Statement};
+
+impl Session<Ready> {
+    /// Answers a Query message.
+    pub(super) async fn simple(&mut self, text: &str) -> Result<(), End> {
+        if let Err(failure) = self.simple_statements(text).await {
+            self.answer_failure(failure)?;
+        }
+        self.ready_for_query().await
+    }
+
+    async fn simple_statements(&mut self, text: &str) -> Result<(), Failure> {
+        // As PostgreSQL does: a simple query takes the place of the unnamed statement and portal.
+        self.state.statements.remove("");
+        self.close_portal("").await?;
+        let statements = self.understand(text)?;
+        if statements.is_empty() {
+            self.channel.send(&Backend::EmptyQueryResponse);
+        }
+        for statement in &statements {
+            let asked = Asked { statement, parameter_types: &[], bind: &Bind::default() };
+            let mut running = self.start(asked).await?;
+            let wanted = Wanted { fields: true, rows_max: None };
+            if let Reached::End(tag) = self.relay(&mut running, wanted).await? {
+                running.finish();
+                self.channel.send(&Backend::CommandComplete(&tag));
+                self.channel.flush_if_full().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Parses a text; what is not understood is recorded too.
+    pub(super) fn understand(&mut self, text: &str) -> Result<Vec<Statement>, Failure> {
+        statement::parse(text, &self.services.statement_limits).map_err(|error| {
+            let mut record = self.record_text(Event::Statement, text, "unknown");
+            record.validation = "not_checked: not understood".to_owned();
+            self.note(record, Failure::statement(error))
+        })
+    }
+}

@@ -1,0 +1,322 @@
+//! A client that speaks the protocol over a pipe and shows answers as lines, in the notation of `tests/wire`.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use passgate_policy::{SourceName, compile};
+use passgate_wire as wire;
+use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::watch;
+
+use super::fake::{FakeConnector, Script, Stage};
+use crate::audit::Audit;
+use crate::auth::{self, MethodConfig, Methods, SignIn};
+use crate::session::{Cancels, Client, Config, Services, Shutdown, serve};
+use crate::sources::Sources;
+use crate::statement;
+
+/// A gateway without listeners, and a source behind it.
+pub(super) struct World {
+    services: Arc<Services>,
+    sign_in: Arc<SignIn>,
+    shutdown: watch::Sender<Shutdown>,
+    stage: Arc<Stage>,
+}
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl World {
+    pub(super) fn new(script: Script) -> Self {
+        let stage = Arc::new(Stage::default());
+        *stage.script.lock().unwrap() = script;
+        let connector = FakeConnector { name: SourceName::new("warehouse"), stage: stage.clone() };
+        let services = Services {
+            config: Config { prepared_statements_max: 3, ..Config::default() },
+            statement_limits: statement::Limits::default(),
+            sources: Arc::new(Sources::new(vec![(Arc::new(connector), "public".to_owned())])),
+            policies: watch::channel(Arc::new(compile(&[]).unwrap())).1,
+            audit: Audit::start(&crate::audit::Config::default(), Path::new(".")).unwrap(),
+            cancels: Arc::new(Cancels::default()),
+        };
+        let shutdown = watch::Sender::new(Shutdown::Open);
+        Self { services: Arc::new(services), sign_in: sign_in(), shutdown, stage }
+    }
+
+    /// Signs alice in and returns the greeting.
+    pub(super) async fn connect(&self, parameters: &[(&str, &str)]) -> (TestClient, Vec<String>) {
+        let mut client = self.open("alice", parameters);
+        client.sign_in("pencil").await;
+        let greeting = client.answer().await;
+        (client, greeting)
+    }
+
+    /// The error that a connection ends with.
+    pub(super) async fn fail(&self, user: &str, password: &str, parameters: &[(&str, &str)]) -> String {
+        let mut client = self.open(user, parameters);
+        client.sign_in(password).await;
+        let answer = client.answer().await;
+        answer.into_iter().find(|line| line.starts_with("ErrorResponse")).unwrap()
+    }
+
+    fn open(&self, user: &str, parameters: &[(&str, &str)]) -> TestClient {
+        let (near, far) = tokio::io::duplex(64 << 10);
+        let mut all = vec![("user".to_owned(), user.to_owned()), ("database".to_owned(), "warehouse".to_owned())];
+        all.extend(parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let packet = wire::Startup { version: wire::ProtocolVersion::NEWEST, parameters: all };
+        let client = Client {
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000)),
+            encrypted: false,
+            plaintext_allowed: true,
+            encryption_offered: false,
+            channel_binding: None,
+            sign_in: self.sign_in.clone(),
+            shutdown: self.shutdown.subscribe(),
+        };
+        tokio::spawn(serve(Box::new(far), packet, client, self.services.clone(), PATIENCE));
+        TestClient { stream: near, received: BytesMut::new(), out: BytesMut::new(), key: None }
+    }
+
+    pub(super) async fn cancel(&self, client: &TestClient) {
+        let (process_id, key) = client.key.clone().unwrap();
+        self.services.cancels.cancel(&wire::Cancel { process_id, key }).await;
+    }
+
+    pub(super) fn drain(&self) {
+        self.shutdown.send_replace(Shutdown::Draining);
+    }
+
+    pub(super) fn add(&self, text: &str, batches: Vec<passgate_connectors::Batch>) {
+        self.stage.add(text, batches);
+    }
+
+    pub(super) fn log(&self) -> Vec<String> {
+        self.stage.log.lock().unwrap().clone()
+    }
+
+    pub(super) fn saw(&self, expected: &[&str]) {
+        assert_eq!(self.log(), expected);
+    }
+
+    pub(super) fn settings(&self) -> BTreeMap<String, String> {
+        self.stage.settings.lock().unwrap().clone()
+    }
+
+    pub(super) fn batches_pulled(&self) -> usize {
+        *self.stage.pulled.lock().unwrap()
+    }
+
+    pub(super) async fn wait_for(&self, line: &str) {
+        let seen = async {
+            loop {
+                let changed = self.stage.changed.notified();
+                if self.log().iter().any(|had| had == line) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, seen).await.unwrap_or_else(|_| panic!("never saw {line}: {:?}", self.log()));
+    }
+}
+
+fn sign_in() -> Arc<SignIn> {
+    let folder = tempfile::tempdir().unwrap();
+    let verifier = auth::scram::stored_verifier("pencil", auth::scram::ITERATIONS_DEFAULT);
+    let people = format!("people:\n  - name: alice\n    verifier: \"{verifier}\"\n");
+    std::fs::write(folder.path().join("people.yaml"), people).unwrap();
+    let block: MethodConfig =
+        serde_json::from_value(json!({ "name": "people", "type": "scram", "file": "people.yaml" })).unwrap();
+    let config = auth::Config { refusal_ms: 1, ..auth::Config::default() };
+    let methods = Methods::new(&config, &[block], folder.path()).unwrap();
+    Arc::new(methods.sign_in(&["people".to_owned()]).unwrap())
+}
+
+pub(super) struct TestClient {
+    stream: DuplexStream,
+    received: BytesMut,
+    out: BytesMut,
+    key: Option<(i32, Bytes)>,
+}
+
+impl TestClient {
+    async fn sign_in(&mut self, password: &str) {
+        let mut scram = ScramSha256::new(password.as_bytes(), ChannelBinding::unsupported());
+        let mechanisms = self.frame().await.unwrap();
+        assert_eq!(mechanisms.0, b'R');
+        let first = scram.message().to_vec();
+        let mut body = b"SCRAM-SHA-256\0".to_vec();
+        body.put_u32(u32::try_from(first.len()).unwrap());
+        body.extend_from_slice(&first);
+        self.raw(b'p', &body).flush().await;
+        let (_, continued) = self.frame().await.unwrap();
+        scram.update(&continued[4..]).unwrap();
+        let last = scram.message().to_vec();
+        self.raw(b'p', &last).flush().await;
+    }
+
+    pub(super) async fn query(&mut self, text: &str) -> Vec<String> {
+        self.send_query(text).await;
+        self.answer().await
+    }
+
+    pub(super) async fn send_query(&mut self, text: &str) {
+        self.raw(b'Q', format!("{text}\0").as_bytes()).flush().await;
+    }
+
+    pub(super) fn parse(&mut self, name: &str, text: &str) -> &mut Self {
+        self.raw(b'P', format!("{name}\0{text}\0\0\0").as_bytes())
+    }
+
+    pub(super) fn bind(&mut self, portal: &str, statement: &str, values: &[&str]) -> &mut Self {
+        let mut body = format!("{portal}\0{statement}\0\0\0").into_bytes();
+        body.put_u16(u16::try_from(values.len()).unwrap());
+        for value in values {
+            body.put_u32(u32::try_from(value.len()).unwrap());
+            body.extend_from_slice(value.as_bytes());
+        }
+        body.put_u16(0);
+        self.raw(b'B', &body)
+    }
+
+    pub(super) fn execute(&mut self, portal: &str, rows_max: u32) -> &mut Self {
+        let mut body = format!("{portal}\0").into_bytes();
+        body.put_u32(rows_max);
+        self.raw(b'E', &body)
+    }
+
+    pub(super) fn describe_statement(&mut self, name: &str) -> &mut Self {
+        self.raw(b'D', format!("S{name}\0").as_bytes())
+    }
+
+    pub(super) fn sync(&mut self) -> &mut Self {
+        self.raw(b'S', b"")
+    }
+
+    pub(super) fn raw(&mut self, kind: u8, body: &[u8]) -> &mut Self {
+        self.out.put_u8(kind);
+        self.out.put_u32(u32::try_from(body.len() + 4).unwrap());
+        self.out.put(body);
+        self
+    }
+
+    pub(super) async fn terminate(&mut self) {
+        self.raw(b'X', b"").flush().await;
+        assert!(self.frame().await.is_none());
+    }
+
+    async fn flush(&mut self) {
+        let out = self.out.split();
+        self.stream.write_all(&out).await.unwrap();
+    }
+
+    /// Everything up to ReadyForQuery or the end of the connection.
+    pub(super) async fn answer(&mut self) -> Vec<String> {
+        self.flush().await;
+        let mut lines = Vec::new();
+        loop {
+            let Some((kind, body)) = self.frame().await else {
+                lines.push("Closed".to_owned());
+                return lines;
+            };
+            if kind == b'K' {
+                let mut body = body;
+                self.key = Some((body.get_i32(), body));
+                continue;
+            }
+            lines.extend(line(kind, body));
+            if kind == b'Z' {
+                return lines;
+            }
+        }
+    }
+
+    async fn frame(&mut self) -> Option<(u8, Bytes)> {
+        let frame = async {
+            loop {
+                if let Some(length) = self.received.get(1..5) {
+                    let total = 1 + usize::try_from(u32::from_be_bytes(length.try_into().unwrap())).unwrap();
+                    if self.received.len() >= total {
+                        let mut frame = self.received.split_to(total).freeze();
+                        let kind = frame.get_u8();
+                        frame.advance(4);
+                        return Some((kind, frame));
+                    }
+                }
+                if self.stream.read_buf(&mut self.received).await.unwrap() == 0 {
+                    return None;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, frame).await.expect("the gateway says nothing")
+    }
+}
+
+/// A message as a line; none for those that say nothing.
+fn line(kind: u8, mut body: Bytes) -> Option<String> {
+    Some(match kind {
+        b'R' if body.get_i32() == 0 => "AuthenticationOk".to_owned(),
+        b'R' => return None,
+        b'S' => format!("ParameterStatus {:?} {:?}", text(&mut body), text(&mut body)),
+        b'Z' => format!("ReadyForQuery {:?}", char::from(body.get_u8())),
+        b'C' => format!("CommandComplete {:?}", text(&mut body)),
+        b'1' => "ParseComplete".to_owned(),
+        b'2' => "BindComplete".to_owned(),
+        b'3' => "CloseComplete".to_owned(),
+        b's' => "PortalSuspended".to_owned(),
+        b'n' => "NoData".to_owned(),
+        b'I' => "EmptyQueryResponse".to_owned(),
+        b'E' => format!("ErrorResponse {}", error(body)),
+        b'N' => format!("NoticeResponse {}", error(body)),
+        b't' => {
+            let types: Vec<u32> = (0..body.get_u16()).map(|_| body.get_u32()).collect();
+            format!("ParameterDescription {types:?}")
+        }
+        b'T' => format!("RowDescription {:?}", columns(body)),
+        b'D' => format!("DataRow {:?}", values(body)),
+        other => format!("{:?} {body:?}", char::from(other)),
+    })
+    .map(|line| line.replace("'I'", "\"I\"").replace("'T'", "\"T\"").replace("'E'", "\"E\""))
+}
+
+fn text(body: &mut Bytes) -> String {
+    let end = body.iter().position(|&byte| byte == 0).unwrap();
+    let text = String::from_utf8(body.split_to(end).to_vec()).unwrap();
+    body.advance(1);
+    text
+}
+
+fn error(mut body: Bytes) -> String {
+    let mut fields = BTreeMap::new();
+    while body.first().is_some_and(|&field| field != 0) {
+        let field = char::from(body.get_u8());
+        fields.insert(field, text(&mut body));
+    }
+    format!("{} {} {}", fields[&'S'], fields[&'C'], fields[&'M'])
+}
+
+fn columns(mut body: Bytes) -> Vec<String> {
+    (0..body.get_u16())
+        .map(|_| {
+            let name = text(&mut body);
+            body.advance(6);
+            let oid = body.get_u32();
+            body.advance(8);
+            format!("{name}:{oid}")
+        })
+        .collect()
+}
+
+fn values(mut body: Bytes) -> Vec<String> {
+    (0..body.get_u16())
+        .map(|_| {
+            let length = body.get_u32();
+            String::from_utf8(body.split_to(usize::try_from(length).unwrap()).to_vec()).unwrap()
+        })
+        .collect()
+}
