@@ -33,6 +33,8 @@ const BUSY_READ_BYTES: usize = 8 << 10;
 pub(super) struct Channel {
     stream: Box<dyn Stream>,
     decoder: Decoder,
+    /// A message that was looked at and not yet taken.
+    ahead: Option<Frontend>,
     out: BytesMut,
     patience: Duration,
 }
@@ -42,7 +44,7 @@ impl Channel {
     pub(super) fn new(stream: Box<dyn Stream>, message_bytes_max: usize, patience: Duration) -> Self {
         let mut decoder = Decoder::new(Limits { message_bytes_max });
         decoder.enter(Phase::SignIn);
-        Self { stream, decoder, out: BytesMut::new(), patience }
+        Self { stream, decoder, ahead: None, out: BytesMut::new(), patience }
     }
 
     /// The client has signed in: from here on it may ask.
@@ -52,7 +54,16 @@ impl Channel {
 
     /// The next message if it is here already.
     pub(super) fn received(&mut self) -> Result<Option<Frontend>, End> {
-        self.decoder.decode().map_err(|violation| Error::Violation(violation).into())
+        match self.ahead.take() {
+            Some(message) => Ok(Some(message)),
+            None => self.decoder.decode().map_err(|violation| Error::Violation(violation).into()),
+        }
+    }
+
+    /// Looks at the next message if it is here already.
+    pub(super) fn peek(&mut self) -> Result<Option<&Frontend>, End> {
+        self.ahead = self.received()?;
+        Ok(self.ahead.as_ref())
     }
 
     /// The next message. What was to be sent is sent first.

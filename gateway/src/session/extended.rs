@@ -113,6 +113,9 @@ impl Session<Ready> {
         let (prepared, formats) = (portal.prepared.clone(), portal.bind.result_formats.clone());
         match &prepared.statement {
             Some(statement) if is_governed(&statement.kind) => {
+                if self.runs_next(name)? {
+                    return self.describe_by_running(name, &prepared, statement).await;
+                }
                 let description = self.describe(&prepared, statement).await?;
                 match &description.fields {
                     Some(fields) => {
@@ -125,6 +128,31 @@ impl Session<Ready> {
             }
             statement => self.describe_own(statement.as_ref()),
         }
+    }
+
+    /// Whether the portal has not run yet and the next message, here already, is to run it.
+    fn runs_next(&mut self, name: &str) -> Result<bool, Failure> {
+        let fresh = matches!(self.state.portals.find(name)?.state, PortalState::Fresh);
+        let next = self.channel.peek()?;
+        Ok(fresh && matches!(next, Some(Frontend::Execute { portal, .. }) if portal == name))
+    }
+
+    /// Describes a portal by running it, as it is about to be anyway: the source's answer begins with the description,
+    /// and the client is spared a round to the source. Most drivers send Describe and Execute together.
+    async fn describe_by_running(
+        &mut self,
+        name: &str,
+        prepared: &Prepared,
+        statement: &Statement,
+    ) -> Result<(), Failure> {
+        let portal = self.state.portals.find(name)?;
+        let bind = std::mem::take(&mut portal.bind);
+        portal.state = PortalState::Spent;
+        let asked = Asked { statement, parameter_types: &prepared.parameter_types, bind: &bind };
+        let mut running = Box::new(self.start(asked).await?);
+        self.relay_fields(&mut running).await?;
+        self.state.portals.put_back(name, running);
+        Ok(())
     }
 
     /// Describes what the session answers itself.

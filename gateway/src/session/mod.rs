@@ -163,7 +163,14 @@ pub async fn serve(
 }
 
 async fn run(session: Session<Startup>, sign_in_time: Duration) {
-    match tokio::time::timeout(sign_in_time, Box::pin(session.open())).await {
+    let mut shutdown = session.client.shutdown.clone();
+    let opened = tokio::select! {
+        opened = tokio::time::timeout(sign_in_time, Box::pin(session.open())) => opened,
+        // Whoever has not signed in yet goes elsewhere.
+        () = ready::draining(&mut shutdown) => return,
+    };
+    drop(shutdown);
+    match opened {
         Ok(Some(ready)) => ready.serve().await,
         Ok(None) => {}
         // PostgreSQL closes without a word too: whoever did not sign in is told nothing.

@@ -197,7 +197,7 @@ impl Session<Ready> {
 }
 
 /// Waits until sessions are to end.
-async fn draining(shutdown: &mut watch::Receiver<Shutdown>) {
+pub(super) async fn draining(shutdown: &mut watch::Receiver<Shutdown>) {
     if shutdown.wait_for(|state| *state != Shutdown::Open).await.is_err() {
         std::future::pending().await
     }

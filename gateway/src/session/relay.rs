@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use passgate_connectors::{Batch, Error as SourceError, Witness};
 use passgate_policy::{Decision, Obligation, PolicySet, Request, Revision, decide};
-use passgate_wire as wire;
+use passgate_wire::{self as wire, Backend};
 use tokio::sync::watch;
 
 use super::cancel::Slot;
@@ -281,6 +281,26 @@ impl Session<Ready> {
                 }
                 Batch::Done { tag } if running.suspended_before => return Ok(Reached::End(last_part(tag, sent))),
                 Batch::Done { tag } => return Ok(Reached::End(tag)),
+            }
+        }
+    }
+
+    /// Brings the description of the rows to the client, and nothing after it.
+    pub(super) async fn relay_fields(&mut self, running: &mut Running) -> Result<(), Failure> {
+        loop {
+            match self.next_batch(running).await {
+                Ok(Batch::Notice(notice)) => self.channel.notice(&notice),
+                Ok(Batch::Fields(frame)) => return Ok(self.channel.relay(frame).await?),
+                Ok(other) => {
+                    running.kept.push_front(other);
+                    self.channel.send(&Backend::NoData);
+                    return Ok(());
+                }
+                Err(failure) => {
+                    running.fail(&failure);
+                    running.feed = Feed::Over;
+                    return Err(failure);
+                }
             }
         }
     }

@@ -63,7 +63,7 @@ impl Session<Ready> {
     /// Whether the policy would let a statement run; refusals are recorded. Nothing runs.
     pub(super) async fn foresee(&mut self, statement: &Statement, parameter_types: &[u32]) -> Result<(), Failure> {
         self.state.registration.slot.begin();
-        let mut record = self.record(Event::Describe, statement);
+        let mut record = self.record(Event::Statement, statement);
         let permission = match self.allowed_now(statement) {
             Ok(()) if is_governed(&statement.kind) => self.permit(statement, parameter_types, &mut record).await,
             Ok(()) => return Ok(()),

@@ -163,6 +163,19 @@ async fn a_description_is_asked_for_once() {
 }
 
 #[tokio::test]
+async fn describing_a_portal_that_is_about_to_run_asks_the_source_once() {
+    let world = World::new(Script::default().answer("SELECT $1", rows(&["7"])));
+    let (mut client, _) = world.connect(&[]).await;
+    client.parse("", "SELECT $1").bind("", "", &["7"]).describe_portal("").execute("", 0).sync();
+    assert_eq!(
+        client.answer().await[2..],
+        [r#"RowDescription ["a:23"]"#, r#"DataRow ["7"]"#, r#"CommandComplete "SELECT 1""#, r#"ReadyForQuery "I""#]
+    );
+    client.terminate().await;
+    world.saw(&["checkout alice", "start SELECT $1", "release"]);
+}
+
+#[tokio::test]
 async fn a_row_limit_suspends_a_portal_and_keeps_its_connection_until_sync() {
     let world = World::new(Script::default().answer("SELECT 1", rows(&["1", "2", "3"])));
     let (mut client, _) = world.connect(&[]).await;

@@ -194,6 +194,10 @@ impl TestClient {
         self.raw(b'D', format!("S{name}\0").as_bytes())
     }
 
+    pub(super) fn describe_portal(&mut self, name: &str) -> &mut Self {
+        self.raw(b'D', format!("P{name}\0").as_bytes())
+    }
+
     pub(super) fn sync(&mut self) -> &mut Self {
         self.raw(b'S', b"")
     }
