@@ -21,8 +21,7 @@ pub(super) fn meet(mut plan: Plan, obligation: &Obligation) -> Result<Plan, Erro
 /// The text of a plan; refused unless it reads back as the very same tree.
 pub(super) fn text(query: &Query, explain: Option<ExplainOptions>) -> Result<String, Error> {
     let text = statement::print(query);
-    let limits = Limits { statement_bytes_max: usize::MAX, ..Limits::default() };
-    let reread = statement::parse(&text, &limits).ok().filter(|statements| statements.len() == 1);
+    let reread = statement::parse(&text, &Limits::for_printed_text()).ok().filter(|statements| statements.len() == 1);
     match reread.as_deref() {
         Some([again]) if matches!(&again.kind, Kind::Query(tree) if **tree == *query) && again.writes.is_empty() => {}
         _ => return Err(Error::not_faithful()),

@@ -7,6 +7,7 @@
 //! The parser is a library; the tree and the printer are ours. What a client wrote is never sent: only what this room
 //! understood is.
 
+mod dialect;
 mod lower;
 mod print;
 mod scan;
@@ -21,10 +22,10 @@ use std::sync::Arc;
 use passgate_connectors::Control;
 use passgate_policy::{Place, Write};
 use serde::Deserialize;
-use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::{Parser, ParserError};
 
 use crate::error::ClientError;
+use dialect::BoundedPostgreSql;
 use lower::Lowering;
 
 pub use print::{SYNTAX_FUNCTIONS, print, quoted_name};
@@ -33,10 +34,13 @@ pub use print::{SYNTAX_FUNCTIONS, print, quoted_name};
 const STACK_LEFT_MIN: usize = 256 * 1024;
 /// How large a new stack is.
 const STACK_STEP: usize = 4 * 1024 * 1024;
-/// The stack for parsing (and dropping) a tree of many operators, a level each.
+/// The stack for parsing (and dropping) a tree of many levels. Only what is touched of it takes memory.
 const STACK_FOR_MANY: usize = 256 * 1024 * 1024;
 /// More operators than this are many.
 const OPERATORS_MANY: usize = 200;
+
+/// Deeper nesting than this is deep: a level can cost the parser several large frames.
+const DEPTH_DEEP: usize = 10;
 
 /// Caps that hold before anything else sees the text.
 #[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
@@ -65,6 +69,19 @@ impl Default for Limits {
             operators_max: 10_000,
             parameters_max: 32_767,
             statements_max: 100,
+        }
+    }
+}
+
+impl Limits {
+    /// For text of our own printing: the printer's parentheses make it longer and deeper than what a client wrote.
+    pub fn for_printed_text() -> Self {
+        let own = Self::default();
+        Self {
+            statement_bytes_max: usize::MAX,
+            depth_max: own.depth_max * 6,
+            operators_max: own.operators_max * 4,
+            ..own
         }
     }
 }
@@ -141,7 +158,7 @@ impl Kind {
 /// Reads a text of any number of statements; none is returned unless all are understood.
 pub fn parse(text: &str, limits: &Limits) -> Result<Vec<Statement>, Error> {
     let shape = scan::scan(text, limits)?;
-    if shape.operators > OPERATORS_MANY {
+    if shape.operators > OPERATORS_MANY || shape.depth > DEPTH_DEEP {
         stacker::grow(STACK_FOR_MANY, || parse_bounded(text, limits))
     } else {
         stacker::maybe_grow(STACK_STEP / 2, STACK_STEP, || parse_bounded(text, limits))
@@ -149,12 +166,15 @@ pub fn parse(text: &str, limits: &Limits) -> Result<Vec<Statement>, Error> {
 }
 
 fn parse_bounded(text: &str, limits: &Limits) -> Result<Vec<Statement>, Error> {
-    let dialect = PostgreSqlDialect {};
+    let dialect = BoundedPostgreSql::for_text(text);
     let parsed = Parser::new(&dialect)
         .with_recursion_limit(limits.depth_max * 2)
         .try_with_sql(text)
         .and_then(|mut parser| parser.parse_statements())
-        .map_err(|error| Error::from_parser(error, limits))?;
+        .map_err(|error| match dialect.is_exhausted() {
+            true => Error::too_tangled(),
+            false => Error::from_parser(error, limits),
+        })?;
     if parsed.len() > limits.statements_max {
         return Err(Error::too_many_statements(limits.statements_max));
     }
@@ -244,6 +264,10 @@ impl Error {
     fn too_complex(most: usize) -> Self {
         Self::new("54001", format!("statement is too complex (the limit is {most} operators)"))
             .hint("Use IN or = ANY with an array in place of a long chain of operators.")
+    }
+
+    fn too_tangled() -> Self {
+        Self::new("54001", "statement takes too long to read").hint("Nest function calls and subqueries less deeply.")
     }
 
     fn too_long(most: usize) -> Self {

@@ -12,6 +12,8 @@ use super::{Error, Limits};
 pub(super) struct Shape {
     /// Symbols and words that can each add a level to the parser's tree.
     pub(super) operators: usize,
+    /// How deep parentheses, brackets and CASE nest.
+    pub(super) depth: usize,
 }
 
 /// Checks the caps.
@@ -73,7 +75,8 @@ impl Scanner<'_> {
         if self.shape.operators > limits.operators_max { Err(Error::too_complex(limits.operators_max)) } else { Ok(()) }
     }
 
-    fn check_depth(&self, limits: &Limits) -> Result<(), Error> {
+    fn check_depth(&mut self, limits: &Limits) -> Result<(), Error> {
+        self.shape.depth = self.shape.depth.max(self.depth);
         if self.depth > limits.depth_max { Err(Error::too_deep(limits.depth_max)) } else { Ok(()) }
     }
 
@@ -102,7 +105,7 @@ impl Scanner<'_> {
     fn line_comment(&mut self) {
         while let Some(byte) = self.peek(0) {
             self.at += 1;
-            if byte == b'\n' {
+            if matches!(byte, b'\n' | b'\r') {
                 return;
             }
         }

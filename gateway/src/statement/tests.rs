@@ -77,6 +77,13 @@ fn deep_and_long_statements_end_in_an_error_not_a_crash() {
         format!("SELECT a{}", "[1]".repeat(5_000)),
         format!("SELECT a{}", "::text".repeat(4_000)),
         format!("SELECT * FROM a{}", " JOIN b ON true".repeat(3_000)),
+        format!("SELECT {}1{}", "f(".repeat(180), ")".repeat(180)),
+        format!("SELECT {}1{}", "x IN ((SELECT ".repeat(60), "), 1)".repeat(60)),
+        format!("SELECT * FROM {}a{}", "((SELECT 1) AS a JOIN ".repeat(60), " ON true)".repeat(60)),
+        format!("SELECT * FROM {}a{}", "(".repeat(180), ")".repeat(180)),
+        format!("SELECT {}1", "CAST(date ".repeat(90)),
+        format!("SELECT {}1{}", "ARRAY[".repeat(180), "]".repeat(180)),
+        format!("SELECT {}1{}", "CASE WHEN ".repeat(90), " THEN 1 END".repeat(90)),
     ] {
         let _ = parse(&text, &Limits::default());
     }
@@ -103,7 +110,7 @@ proptest::proptest! {
                     && statement.writes.is_empty()
                 {
                     let printed = print(&tree);
-                    let again = parse(&printed, &Limits::default());
+                    let again = parse(&printed, &Limits::for_printed_text());
                     let Ok(again) = again else { panic!("{printed}: {again:?}") };
                     match &again[0].kind {
                         Kind::Query(other) => assert_eq!(&**other, &*tree, "{}", printed),

@@ -1,0 +1,180 @@
+//! Fuzzing that runs anywhere: seeds, mutations, and a bounded time for each target.
+//!
+//! Whatever a stranger sends must end in an answer: no panic, no hang, and the properties each target asserts. The
+//! time is short here and longer by hand: `FUZZ_SECONDS=3600 cargo test -p passgate-tests --test fuzz`. A failure
+//! prints the input that caused it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use passgate::catalog::Snapshot;
+use passgate::plan;
+use passgate::statement::{self, Kind, Limits};
+use passgate_connectors::{Column, Metadata, Relation, RelationKind};
+use passgate_policy::SourceName;
+
+/// Seconds for each target where `FUZZ_SECONDS` does not say otherwise.
+const SECONDS: u64 = 10;
+/// One input may take this long before it counts as a hang. Generous: the machine may be busy.
+const HANG: Duration = Duration::from_secs(20);
+
+#[test]
+fn statements_end_in_a_tree_or_an_error() {
+    let seeds: Vec<Vec<u8>> = include_str!("../gateway/src/statement/queries.sql")
+        .split(";\n")
+        .chain(include_str!("seeds/statements.sql").split(";\n"))
+        .map(|text| text.as_bytes().to_vec())
+        .collect();
+    let snapshot = snapshot();
+    fuzz(&seeds, |input| {
+        let text = String::from_utf8_lossy(input);
+        let Ok(statements) = statement::parse(&text, &Limits::default()) else { return };
+        for statement in statements {
+            if let Kind::Query(tree) = &statement.kind
+                && statement.writes.is_empty()
+            {
+                let printed = statement::print(tree);
+                let again = statement::parse(&printed, &Limits::for_printed_text()).expect("what is printed is read");
+                let [again] = again.as_slice() else { panic!("one statement became {}", again.len()) };
+                assert!(
+                    matches!(&again.kind, Kind::Query(other) if other == tree),
+                    "read back as another tree: {printed}"
+                );
+            }
+            let _ = plan::resolve(&statement, &snapshot);
+        }
+    });
+}
+
+#[test]
+fn frames_end_in_a_message_or_a_violation() {
+    let frame = |kind: u8, body: &[u8]| {
+        let mut frame = vec![kind];
+        frame.extend(u32::try_from(body.len() + 4).unwrap().to_be_bytes());
+        frame.extend(body);
+        frame
+    };
+    let startup = |version: u32, body: &[u8]| {
+        let mut frame = u32::try_from(body.len() + 8).unwrap().to_be_bytes().to_vec();
+        frame.extend(version.to_be_bytes());
+        frame.extend(body);
+        frame
+    };
+    let parameters: &[u8] = b"user\0ana\0database\0shop\0_pq_.x\0y\0\0";
+    let seeds: Vec<Vec<u8>> = vec![
+        startup(196_608, parameters),
+        startup(196_610, parameters),
+        startup(80_877_103, b""),
+        startup(80_877_104, b""),
+        startup(80_877_102, &[0, 0, 0, 1, 0, 0, 0, 2]),
+        [startup(196_608, parameters), frame(b'p', b"secret\0"), frame(b'Q', b"SELECT 1\0")].concat(),
+        [
+            startup(196_608, parameters),
+            frame(b'P', b"s\0SELECT $1\0\0\x01\0\0\0\x17"),
+            frame(b'B', b"p\0s\0\0\x01\0\x01\0\x01\0\0\0\x04\0\0\0\x07\0\x01\0\x01"),
+            frame(b'D', b"Pp\0"),
+            frame(b'E', b"p\0\0\0\0\x05"),
+            frame(b'C', b"Ss\0"),
+            frame(b'H', b""),
+            frame(b'S', b""),
+            frame(b'X', b""),
+        ]
+        .concat(),
+    ];
+    fuzz(&seeds, |input| {
+        let (cuts, stream) = input.split_at(input.len() / 4);
+        let whole = passgate_wire::decode_anything(stream, &[]);
+        let cut = passgate_wire::decode_anything(stream, cuts);
+        assert_eq!(format!("{whole:?}"), format!("{cut:?}"), "the cuts between reads change what is read");
+        let _ = passgate_wire::decode_anything(input, &[]);
+    });
+}
+
+fn snapshot() -> Snapshot {
+    let column =
+        |name: &str| Column { name: name.to_owned(), type_name: "text".to_owned(), type_oid: 25, comment: None };
+    let relation = |name: &str| Relation {
+        schema: "public".to_owned(),
+        name: name.to_owned(),
+        kind: RelationKind::Table,
+        columns: ["a", "b", "id"].into_iter().map(column).collect(),
+        comment: None,
+        built_on: Vec::new(),
+        unique_keys: vec![vec!["id".to_owned()]],
+    };
+    let relations = ["a", "b", "t", "f"].into_iter().map(relation).collect();
+    let metadata = Metadata { server_version: "15".to_owned(), relations, functions: Vec::new() };
+    Snapshot::new(SourceName::new("fuzz"), "public".to_owned(), metadata)
+}
+
+/// Runs `target` on mutations of the seeds until the time is up.
+fn fuzz(seeds: &[Vec<u8>], target: impl Fn(&[u8])) {
+    let seconds = std::env::var("FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SECONDS);
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let start_state = std::env::var("FUZZ_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(|| {
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |since| since.as_secs())
+    });
+    let mut random = Random(start_state | 1);
+    let mut runs = 0_u64;
+    while Instant::now() < end {
+        let input = mutate(seeds, &mut random);
+        let start = Instant::now();
+        let outcome = catch_unwind(AssertUnwindSafe(|| target(&input)));
+        let shown = || format!("{:?} (FUZZ_SEED={start_state})", String::from_utf8_lossy(&input));
+        assert!(outcome.is_ok(), "this input failed: {}", shown());
+        assert!(start.elapsed() < HANG, "this input hangs: {}", shown());
+        runs += 1;
+    }
+    println!("{runs} inputs in {seconds} s, FUZZ_SEED={start_state}");
+    assert!(runs > 0, "nothing ran");
+}
+
+/// A small generator (xorshift64*): mutations need variety, not secrecy.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, most: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        let mixed = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33;
+        usize::try_from(mixed).unwrap_or(0) % most.max(1)
+    }
+}
+
+/// One to eight changes to a seed: bytes, pieces of other seeds, repetitions, and words that matter to a lexer.
+fn mutate(seeds: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
+    const WORDS: [&str; 24] = [
+        "'", "\"", "\\", "/*", "*/", "--", "$$", "$1", "(", ")", ";", "::", "E'", "U&'", "\0", "\n", "[", "]", ".",
+        ",", "é", "SELECT ", " FROM ", " UNION ",
+    ];
+    let mut input = seeds[random.below(seeds.len())].clone();
+    for _ in 0..=random.below(8) {
+        let at = random.below(input.len() + 1);
+        match random.below(6) {
+            0 if at < input.len() => input[at] ^= 1 << random.below(8),
+            0 | 1 => {
+                let word = WORDS[random.below(WORDS.len())];
+                input.splice(at..at, word.bytes());
+            }
+            2 => {
+                let end = at + random.below(input.len() - at + 1);
+                input.drain(at..end);
+            }
+            3 => {
+                let other = &seeds[random.below(seeds.len())];
+                let from = random.below(other.len() + 1);
+                let to = from + random.below(other.len() - from + 1);
+                input.splice(at..at, other[from..to].iter().copied());
+            }
+            4 => {
+                let end = (at + random.below(40)).min(input.len());
+                let piece = input[at..end].to_vec();
+                (0..random.below(60)).for_each(|_| drop(input.splice(at..at, piece.iter().copied())));
+            }
+            _ => input.extend_from_within(at..),
+        }
+        input.truncate(64 * 1024);
+    }
+    input
+}
