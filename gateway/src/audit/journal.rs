@@ -1,14 +1,14 @@
 //! What stands between sessions and sinks: batches, refusals, and outcomes that must not be lost.
 //!
-//! A session puts its line in the queue and then waits for the sinks; whoever gets them first writes everything that
-//! is queued by then as one batch, so a slow disk costs one wait for many records. A batch is taken whole or not at
+//! A session puts its line in the queue; whoever finds nobody writing writes everything that is queued by then as one
+//! batch, and the others sleep until theirs is written, so a slow disk costs one wait for many records. A batch is taken whole or not at
 //! all. When a required sink fails, lines that promise something (a statement about to run, a sign-in) are refused,
 //! while outcomes, whose statements have run already, wait in memory and are written first when the sink is back.
 //! There is room for every one of them, because a statement reserves the room for its outcome before it may run.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::Error;
@@ -32,12 +32,16 @@ impl Drop for Reservation {
 struct Entry {
     body: Body,
     kind: EntryKind,
+    answer: Answer,
 }
 
+/// What became of a line; set by whoever writes it.
+type Answer = Arc<OnceLock<Result<(), Error>>>;
+
 enum EntryKind {
-    /// It promises something: refused when it cannot be written. `undo` is the record of a promise that
-    /// must be taken back where some sinks have it already.
-    Promise { answer: Arc<OnceLock<Result<(), Error>>>, undo: Option<Fragment> },
+    /// It promises something: refused when it cannot be written. `undo` is the record of a promise that must be taken
+    /// back where some sinks have it already.
+    Promise { undo: Option<Fragment> },
     /// It tells what has happened already: kept until it is written.
     Outcome { room: Arc<Reservation> },
 }
@@ -49,6 +53,8 @@ struct Installed {
     sink: Box<dyn Sink>,
     backlog: VecDeque<Waiting>,
     backlog_bytes: usize,
+    /// Bytes that may wait for an optional sink. What waits for a required one is bounded by what is reserved.
+    backlog_bytes_max: usize,
     /// Lines an optional sink has lost since it began to fail.
     lost: u64,
     failing: bool,
@@ -59,9 +65,18 @@ struct Waiting {
     _room: Option<Arc<Reservation>>,
 }
 
+#[derive(Default)]
+struct Queue {
+    entries: Vec<Entry>,
+    /// Whether somebody is writing a batch.
+    writing: bool,
+}
+
 /// The queue and the sinks.
 pub(super) struct Journal {
-    queue: Mutex<Vec<Entry>>,
+    queue: Mutex<Queue>,
+    /// Told whenever a batch has been written.
+    written: Condvar,
     sinks: Mutex<Vec<Installed>>,
     may_wait: bool,
     reserved: Arc<AtomicUsize>,
@@ -78,11 +93,12 @@ impl Journal {
     /// Installs sinks: name, whether required, and the sink.
     pub(super) fn new(sinks: Vec<(String, bool, Box<dyn Sink>)>, unwritten_bytes_max: usize) -> Self {
         let may_wait = sinks.iter().any(|(_, _, sink)| sink.may_wait());
-        let mut sinks: Vec<_> = sinks.into_iter().map(Installed::new).collect();
+        let mut sinks: Vec<_> = sinks.into_iter().map(|sink| Installed::new(sink, unwritten_bytes_max)).collect();
         // Required ones first: what they refuse, the others need not take back.
         sinks.sort_by_key(|sink| !sink.required);
         Self {
             queue: Mutex::default(),
+            written: Condvar::new(),
             sinks: Mutex::new(sinks),
             may_wait,
             reserved: Arc::default(),
@@ -101,29 +117,47 @@ impl Journal {
 
     /// Writes a line that promises something; on an error no required sink holds it unrevoked.
     pub(super) fn promise(&self, body: Body, undo: Option<Fragment>) -> Result<(), Error> {
-        let answer = Arc::new(OnceLock::new());
-        self.submit(Entry { body, kind: EntryKind::Promise { answer: answer.clone(), undo } }, || {
-            answer.get().is_some()
-        });
-        // Whoever wrote the batch has answered; were an answer ever missing, nothing would be known to be written.
-        answer.get().cloned().unwrap_or_else(|| Err(Error::unanswered()))
+        self.submit(body, EntryKind::Promise { undo })
     }
 
     /// Writes a line that tells what has happened, now or as soon as a sink can take it.
     pub(super) fn tell(&self, body: Body, room: Arc<Reservation>) {
-        self.submit(Entry { body, kind: EntryKind::Outcome { room } }, || false);
+        // Where it was not taken it waits in the backlog, and the failure has been logged.
+        let _ = self.submit(body, EntryKind::Outcome { room });
     }
 
-    fn submit(&self, entry: Entry, answered: impl Fn() -> bool) {
-        locked(&self.queue).push(entry);
-        let write = || {
-            let mut sinks = locked(&self.sinks);
-            if !answered() {
-                let batch = std::mem::take(&mut *locked(&self.queue));
-                write_batch(&mut sinks, batch);
-            }
-        };
-        if self.may_wait && on_a_worker() { tokio::task::block_in_place(write) } else { write() }
+    fn submit(&self, body: Body, kind: EntryKind) -> Result<(), Error> {
+        let answer = Answer::default();
+        let entry = Entry { body, kind, answer: answer.clone() };
+        let wait = || self.enqueue_and_wait(entry, &answer);
+        if self.may_wait && on_a_worker() { tokio::task::block_in_place(wait) } else { wait() }
+    }
+
+    fn enqueue_and_wait(&self, entry: Entry, answer: &Answer) -> Result<(), Error> {
+        let mut queue = locked(&self.queue);
+        queue.entries.push(entry);
+        while queue.writing && answer.get().is_none() {
+            queue = self.written.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        if answer.get().is_none() {
+            queue.writing = true;
+            let batch = std::mem::take(&mut queue.entries);
+            drop(queue);
+            let _turn = Turn(self);
+            write_batch(&mut locked(&self.sinks), batch);
+        }
+        // Whoever wrote the batch has answered; were an answer ever missing, nothing would be known to be written.
+        answer.get().cloned().unwrap_or_else(|| Err(Error::unanswered()))
+    }
+}
+
+/// The turn to write; passed on when dropped, whatever happens.
+struct Turn<'a>(&'a Journal);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        locked(&self.0.queue).writing = false;
+        self.0.written.notify_all();
     }
 }
 
@@ -172,9 +206,7 @@ fn write_batch(sinks: &mut [Installed], batch: Vec<Entry>) {
     metrics::counter!("passgate_audit_records_total", "outcome" => outcome)
         .increment(u64::try_from(batch.len()).unwrap_or(u64::MAX));
     for entry in batch {
-        if let EntryKind::Promise { answer, .. } = entry.kind {
-            let _ = answer.set(refusal.clone().map_or(Ok(()), Err));
-        }
+        let _ = entry.answer.set(refusal.clone().map_or(Ok(()), Err));
     }
 }
 
@@ -182,9 +214,10 @@ impl Entry {
     /// The line that takes this one back. It is small, and there are no more of them than statements being refused at
     /// this moment, so it needs no reservation.
     fn undo(&self) -> Option<Self> {
-        let EntryKind::Promise { undo: Some(undo), .. } = &self.kind else { return None };
+        let EntryKind::Promise { undo: Some(undo) } = &self.kind else { return None };
         let room = Arc::new(Reservation { bytes: 0, reserved: Arc::default() });
-        Some(Self { body: undo.finished(None, &refused(), Duration::ZERO), kind: EntryKind::Outcome { room } })
+        let body = undo.finished(None, &refused(), Duration::ZERO);
+        Some(Self { body, kind: EntryKind::Outcome { room }, answer: Answer::default() })
     }
 }
 
@@ -201,12 +234,18 @@ fn refused() -> Outcome {
 /// Bytes of waiting lines that are written at once.
 const CATCH_UP_BYTES: usize = 1 << 18;
 
-/// Bytes of lines an optional sink may have waiting, at most.
-const OPTIONAL_BACKLOG_BYTES_MAX: usize = 16 << 20;
-
 impl Installed {
-    fn new((name, required, sink): (String, bool, Box<dyn Sink>)) -> Self {
-        Self { name, required, sink, backlog: VecDeque::new(), backlog_bytes: 0, lost: 0, failing: false }
+    fn new((name, required, sink): (String, bool, Box<dyn Sink>), backlog_bytes_max: usize) -> Self {
+        Self {
+            name,
+            required,
+            sink,
+            backlog: VecDeque::new(),
+            backlog_bytes: 0,
+            backlog_bytes_max,
+            lost: 0,
+            failing: false,
+        }
     }
 
     /// Writes what waits, then the batch, which is taken whole or not at all.
@@ -259,7 +298,7 @@ impl Installed {
         };
         self.backlog_bytes += entry.body.len();
         self.backlog.push_back(Waiting { body: entry.body.clone(), _room: room });
-        while !self.required && self.backlog_bytes > OPTIONAL_BACKLOG_BYTES_MAX {
+        while !self.required && self.backlog_bytes > self.backlog_bytes_max {
             let Some(dropped) = self.backlog.pop_front() else { return };
             self.backlog_bytes -= dropped.body.len();
             self.lost += 1;

@@ -70,8 +70,8 @@ struct LongForm {
     #[serde(default = "query_bytes_max")]
     query_bytes_max: usize,
     /// Memory in bytes for outcomes that cannot be written yet. Room for its outcome is reserved before a statement
-    /// runs, so none is lost while the process lives; when there is no more room, statements are refused. Default:
-    /// 67108864.
+    /// runs, so none is lost while the process lives; when there is no more room, statements are refused. As much again
+    /// may wait for each sink that is not required. Default: 67108864.
     #[serde(default = "unwritten_bytes_max")]
     unwritten_bytes_max: usize,
 }
