@@ -128,6 +128,8 @@ fn document(settings: Settings<'_>) -> Value {
         "databases": [settings.database],
         "policies": { "folder": "policies" },
         "audit": [{ "type": "file", "path": "audit.jsonl" }],
+        // Whoever ends the demonstration is watching, and waits.
+        "limits": { "server": { "drain_seconds": 3 } },
         "http": { "address": "127.0.0.1:0" },
         "log": { "level": settings.log_level },
     })
@@ -153,6 +155,13 @@ mod tests {
         assert_eq!(mode(&policies.join("row-limit.json")), 0o600);
         drop(folder);
         assert!(!root.exists());
+    }
+
+    #[test]
+    fn the_policies_compile() {
+        let file =
+            |(name, text): (&str, &str)| passgate_policy::PolicyFile { path: name.to_owned(), text: text.to_owned() };
+        passgate_policy::compile(&POLICIES.map(file)).unwrap();
     }
 
     #[test]
