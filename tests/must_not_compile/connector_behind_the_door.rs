@@ -1,0 +1,13 @@
+//! The sources keep their connectors to themselves.
+
+use passgate::sources::{Lease, Sources};
+
+fn connectors(sources: &Sources) {
+    let _ = &sources.0;
+}
+
+fn lease(lease: Lease) {
+    let _ = lease.0;
+}
+
+fn main() {}

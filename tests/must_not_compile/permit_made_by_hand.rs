@@ -1,0 +1,9 @@
+//! Only a decision makes a permit.
+
+use passgate_policy::{Permit, Revision, StatementDigest};
+
+fn permit(statement: StatementDigest, revision: Revision) -> Permit {
+    Permit::new(statement, Vec::new(), revision, Vec::new())
+}
+
+fn main() {}

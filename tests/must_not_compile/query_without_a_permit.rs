@@ -1,0 +1,10 @@
+//! A connector starts nothing that no policy has permitted.
+
+use passgate_connectors::{Bind, Lease, Query};
+
+async fn run(lease: &mut dyn Lease) {
+    let query = Query { text: "SELECT 1".to_owned(), parameter_types: Vec::new() };
+    let _ = lease.start(&query, &Bind::default()).await;
+}
+
+fn main() {}
