@@ -1,77 +1,165 @@
-//! The only door to the sources: the connectors are private here, and nothing runs without a receipt.
+//! The only door to the sources.
 //!
-//! (The catalog is read anew for every caller until the crawl arrives with the first connector.)
+//! The connectors are private here, and a [`Lease`] runs a query only against an audit receipt: SQL that was not
+//! recorded does not compile. The room also keeps what each source holds, read lazily and again in the background, so
+//! that planning never waits for a source that was read once.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use futures_util::future::select_ok;
 use passgate_connectors::{
-    Batch, Bind, Caller, Cancel, Connector, Control, Description, Error, Query, SessionSettings, Witness,
+    Batch, Bind, Caller, Cancel, Connector, Control, Description, Error, Query, SessionSettings, Source,
+    TransactionStatus, Witness,
 };
 use passgate_policy::{Permitted, SourceName};
 
 use crate::audit::Receipt;
 use crate::catalog::Snapshot;
 
-/// Every source of the settings.
-pub struct Sources(HashMap<SourceName, (Arc<dyn Connector>, String)>);
+/// How long readiness waits for a source to answer.
+const PROBE_WAIT_MAX: Duration = Duration::from_secs(2);
 
-impl Sources {
-    /// Takes connectors in, each with the schema of its unqualified names.
-    pub fn new(connectors: Vec<(Arc<dyn Connector>, String)>) -> Self {
-        Self(connectors.into_iter().map(|source| (source.0.name().clone(), source)).collect())
-    }
+/// How often the sources are read.
+#[derive(Clone, Debug, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// How old the list of a source's tables may become, in seconds, before it is read again in the background.
+    /// Default: 300.
+    pub catalog_refresh_seconds: u64,
+    /// How soon, in seconds, a source may be read again because a name was not found, or because reading failed.
+    /// Default: 5.
+    pub catalog_retry_seconds: u64,
+    /// How long, in seconds, the answer to whether any source can be reached is believed. Default: 5.
+    pub reachable_seconds: u64,
+}
 
-    /// Whether there is a source of this name.
-    pub fn contains(&self, source: &SourceName) -> bool {
-        self.0.contains_key(source)
-    }
-
-    /// A connection that runs as `caller`, with `settings` applied and the identity witnessed.
-    pub async fn checkout(
-        &self,
-        source: &SourceName,
-        caller: &Caller,
-        settings: &SessionSettings,
-    ) -> Result<Lease, Error> {
-        let (connector, _) = self.find(source)?;
-        connector.checkout(caller, settings).await.map(Lease)
-    }
-
-    /// What the source holds.
-    pub async fn snapshot(&self, source: &SourceName, caller: &Caller) -> Result<Arc<Snapshot>, Error> {
-        let (connector, default_schema) = self.find(source)?;
-        let metadata = connector.crawl(Some(caller)).await?;
-        Ok(Arc::new(Snapshot::new(source.clone(), default_schema.clone(), metadata)))
-    }
-
-    fn find(&self, source: &SourceName) -> Result<&(Arc<dyn Connector>, String), Error> {
-        let missing =
-            || Error::Connection { source_name: source.to_string(), cause: "there is no such source".to_owned() };
-        self.0.get(source).ok_or_else(missing)
+impl Default for Config {
+    fn default() -> Self {
+        Self { catalog_refresh_seconds: 300, catalog_retry_seconds: 5, reachable_seconds: 5 }
     }
 }
 
-/// A connection in the hands of one session.
+/// Every source of the settings file.
+#[derive(Debug)]
+pub struct Sources {
+    entries: BTreeMap<SourceName, Arc<Entry>>,
+    reachable_for: Duration,
+    reachable: tokio::sync::Mutex<Option<(Instant, bool)>>,
+}
+
+impl Sources {
+    /// Takes the sources in. Connects to none of them yet.
+    pub fn new(config: &Config, sources: Vec<Source>) -> Self {
+        let entries = sources.into_iter().map(|source| (source.connector.name().clone(), Entry::new(config, source)));
+        Self {
+            entries: entries.collect(),
+            reachable_for: Duration::from_secs(config.reachable_seconds),
+            reachable: tokio::sync::Mutex::new(None),
+        }
+    }
+
+    /// Whether there is a source of this name.
+    pub fn contains(&self, name: &SourceName) -> bool {
+        self.entries.contains_key(name)
+    }
+
+    /// The names there are.
+    pub fn names(&self) -> impl Iterator<Item = &SourceName> {
+        self.entries.keys()
+    }
+
+    /// A connection that runs as the person, witnessed. Safe to drop at any point.
+    pub async fn checkout(
+        &self,
+        name: &SourceName,
+        caller: &Caller,
+        settings: &SessionSettings,
+    ) -> Result<Lease, Error> {
+        self.entry(name)?.connector.checkout(caller, settings).await.map(Lease)
+    }
+
+    /// What the source holds: as last read, or read now if it never was. While a source is down, what it held when it
+    /// was last seen.
+    pub async fn snapshot(&self, name: &SourceName, caller: &Caller) -> Result<Arc<Snapshot>, Error> {
+        let entry = self.entry(name)?;
+        match entry.held() {
+            Some(held) => {
+                if held.is_due {
+                    entry.refresh_in_background(caller);
+                }
+                Ok(held.snapshot)
+            }
+            None => entry.first(caller).await,
+        }
+    }
+
+    /// Says that a name was not found: the source may have changed, so it is read again in the background, unless it
+    /// just was.
+    pub fn note_missing(&self, name: &SourceName, caller: &Caller) {
+        if let Ok(entry) = self.entry(name)
+            && entry.may_retry()
+        {
+            entry.refresh_in_background(caller);
+        }
+    }
+
+    /// Has every source read again at its next use.
+    pub fn reload(&self) {
+        for entry in self.entries.values() {
+            entry.lock().due_at = None;
+        }
+    }
+
+    /// Whether any source can be reached; asked at most once in a while.
+    pub async fn any_reachable(&self) -> bool {
+        let mut believed = self.reachable.lock().await;
+        if let Some((at, answer)) = *believed
+            && at.elapsed() < self.reachable_for
+        {
+            return answer;
+        }
+        let probes: Vec<_> = self.entries.values().map(|entry| entry.connector.probe()).collect();
+        let answer =
+            !probes.is_empty() && matches!(tokio::time::timeout(PROBE_WAIT_MAX, select_ok(probes)).await, Ok(Ok(_)));
+        *believed = Some((Instant::now(), answer));
+        answer
+    }
+
+    fn entry(&self, name: &SourceName) -> Result<&Arc<Entry>, Error> {
+        // Sessions ask `contains` first, and say 3D000 themselves.
+        let cause = "there is no such source".to_owned();
+        self.entries.get(name).ok_or_else(|| Error::Connection { source_name: name.to_string(), cause })
+    }
+}
+
+/// One connection, in the hands of one session. Dropped, it goes back, or is cancelled and closed if it is busy.
 pub struct Lease(Box<dyn passgate_connectors::Lease>);
 
+impl std::fmt::Debug for Lease {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_tuple("Lease").field(self.witness()).finish()
+    }
+}
+
 impl Lease {
-    /// Whom the source says it serves.
+    /// What the server said of who it is serving.
     pub fn witness(&self) -> &Witness {
         self.0.witness()
     }
 
-    /// Parameter and result types, without running the query.
+    /// Parameter and result types of a recorded query, without running it.
     pub async fn describe(&mut self, _: &Receipt, query: &Permitted<Query>) -> Result<Description, Error> {
         self.0.describe(query).await
     }
 
-    /// Starts a recorded query.
+    /// Starts a recorded query; its rows are then read with [`Lease::next`] until [`Batch::Done`].
     pub async fn start(&mut self, _: &Receipt, query: &Permitted<Query>, bind: &Bind) -> Result<(), Error> {
         self.0.start(query, bind).await
     }
 
-    /// The next part of the answer. Safe to drop and call again.
+    /// The next part of the answer. Safe to drop and call again: nothing is lost.
     pub async fn next(&mut self) -> Result<Batch, Error> {
         self.0.next().await
     }
@@ -81,13 +169,135 @@ impl Lease {
         self.0.control(control).await
     }
 
-    /// Applies changed settings.
+    /// Applies changed session settings.
     pub async fn apply(&mut self, settings: &SessionSettings) -> Result<(), Error> {
         self.0.apply(settings).await
     }
 
-    /// A handle that cancels what runs.
+    /// Where the connection stands.
+    pub fn transaction_status(&self) -> TransactionStatus {
+        self.0.transaction_status()
+    }
+
+    /// A handle that cancels whatever this lease runs. Does nothing once the lease is gone.
     pub fn canceller(&self) -> Arc<dyn Cancel> {
         self.0.canceller()
     }
 }
+
+/// One source, and what it held when it was last read.
+struct Entry {
+    connector: Arc<dyn Connector>,
+    default_schema: String,
+    refresh_after: Duration,
+    retry_after: Duration,
+    state: Mutex<State>,
+    /// Held by whoever reads the source: there is one at a time.
+    reading: Arc<tokio::sync::Mutex<()>>,
+}
+
+#[derive(Default)]
+struct State {
+    snapshot: Option<Arc<Snapshot>>,
+    /// When it is to be read again; none is now.
+    due_at: Option<Instant>,
+    tried_at: Option<Instant>,
+    /// Why the source could not be reached at `tried_at`.
+    unreachable: Option<String>,
+}
+
+struct Held {
+    snapshot: Arc<Snapshot>,
+    is_due: bool,
+}
+
+impl Entry {
+    fn new(config: &Config, source: Source) -> Arc<Self> {
+        Arc::new(Self {
+            connector: source.connector,
+            default_schema: source.default_schema,
+            refresh_after: Duration::from_secs(config.catalog_refresh_seconds),
+            retry_after: Duration::from_secs(config.catalog_retry_seconds),
+            state: Mutex::default(),
+            reading: Arc::default(),
+        })
+    }
+
+    fn held(&self) -> Option<Held> {
+        let state = self.lock();
+        let is_due = state.due_at.is_none_or(|due| due <= Instant::now());
+        state.snapshot.clone().map(|snapshot| Held { snapshot, is_due })
+    }
+
+    fn may_retry(&self) -> bool {
+        self.lock().tried_at.is_none_or(|tried| tried.elapsed() >= self.retry_after)
+    }
+
+    /// The first reading, for which everybody waits together. Whoever waited for one that could not reach the source
+    /// has their answer too, and does not try in their turn.
+    async fn first(self: &Arc<Self>, caller: &Caller) -> Result<Arc<Snapshot>, Error> {
+        let asked_at = Instant::now();
+        let _reading = self.reading.lock().await;
+        {
+            let state = self.lock();
+            if let Some(snapshot) = &state.snapshot {
+                return Ok(Arc::clone(snapshot));
+            }
+            if let (Some(cause), Some(_)) = (&state.unreachable, state.tried_at.filter(|tried| *tried >= asked_at)) {
+                let source_name = self.connector.name().to_string();
+                return Err(Error::Connection { source_name, cause: cause.clone() });
+            }
+        }
+        self.read(caller).await
+    }
+
+    /// Reads the source again without anybody waiting, unless somebody already does.
+    fn refresh_in_background(self: &Arc<Self>, caller: &Caller) {
+        let Ok(reading) = Arc::clone(&self.reading).try_lock_owned() else { return };
+        let (entry, caller) = (Arc::clone(self), caller.clone());
+        tokio::spawn(async move {
+            if let Err(error) = entry.read(&caller).await {
+                let source = entry.connector.name().as_str();
+                tracing::warn!(source, %error, "the catalog cannot be read again; the last one stays in use");
+            }
+            drop(reading);
+        });
+    }
+
+    async fn read(&self, caller: &Caller) -> Result<Arc<Snapshot>, Error> {
+        let crawled = self.connector.crawl(Some(caller)).await;
+        let name = self.connector.name().clone();
+        // Arranged before the lock is taken: it takes a while for a large source.
+        let result = crawled.map(|metadata| Arc::new(Snapshot::new(name, self.default_schema.clone(), metadata)));
+        let mut state = self.lock();
+        let now = Instant::now();
+        state.tried_at = Some(now);
+        state.unreachable = None;
+        match &result {
+            Ok(snapshot) => {
+                state.snapshot = Some(Arc::clone(snapshot));
+                state.due_at = Some(now + self.refresh_after);
+            }
+            Err(error) => {
+                if let Error::Connection { cause, .. } = error {
+                    state.unreachable = Some(cause.clone());
+                }
+                state.due_at = Some(now + self.retry_after);
+            }
+        }
+        result
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Entry").field("source", self.connector.name()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

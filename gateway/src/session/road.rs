@@ -185,6 +185,10 @@ impl Session<Ready> {
         let snapshot = self.attended(services.sources.snapshot(&source, &caller)).await?;
         let begun = Instant::now();
         let plan = plan::resolve(statement, &snapshot).map_err(Failure::statement)?;
+        if plan.missing().is_some() {
+            // The source may have got it since it was last read.
+            services.sources.note_missing(&source, &caller);
+        }
         record.tables = plan.tables().iter().map(|used| used.table.to_string()).collect();
         let request = plan::request(&plan, &caller.identity, self.facts());
         let policies = services.policies.borrow().clone();

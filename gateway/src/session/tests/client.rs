@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use passgate_connectors::Source;
 use passgate_policy::{SourceName, compile};
 use passgate_wire as wire;
 use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};
@@ -36,10 +37,11 @@ impl World {
         let stage = Arc::new(Stage::default());
         *stage.script.lock().unwrap() = script;
         let connector = FakeConnector { name: SourceName::new("warehouse"), stage: stage.clone() };
+        let source = Source { connector: Arc::new(connector), default_schema: "public".to_owned() };
         let services = Services {
             config: Config { prepared_statements_max: 3, ..Config::default() },
             statement_limits: statement::Limits::default(),
-            sources: Arc::new(Sources::new(vec![(Arc::new(connector), "public".to_owned())])),
+            sources: Arc::new(Sources::new(&crate::sources::Config::default(), vec![source])),
             policies: watch::channel(Arc::new(compile(&[]).unwrap())).1,
             audit: Audit::start(&crate::audit::Config::default(), Path::new(".")).unwrap(),
             cancels: Arc::new(Cancels::default()),
