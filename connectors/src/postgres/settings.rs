@@ -69,11 +69,27 @@ impl Guards {
         SessionSettings(kept.map(|(name, value)| (name.clone(), value.clone())).collect())
     }
 
-    /// Whether a timeout in whole milliseconds is one, and below the guard's. 0 would turn it off.
+    /// Whether a timeout is one, and below the guard's. 0 would turn it off.
     fn shortens(&self, name: &str, value: &str) -> bool {
-        let limit = self.value(name).and_then(|guard| guard.parse::<u64>().ok()).unwrap_or(0);
-        value.parse::<u64>().is_ok_and(|wanted| wanted > 0 && wanted < limit)
+        let limit = self.value(name).and_then(milliseconds).unwrap_or(0);
+        milliseconds(value).is_some_and(|wanted| wanted > 0 && wanted < limit)
     }
+}
+
+/// A whole number of a unit, as PostgreSQL shows timeouts; milliseconds where there is no unit.
+/// <https://www.postgresql.org/docs/current/config-setting.html#CONFIG-SETTING-NAMES-VALUES>
+fn milliseconds(value: &str) -> Option<u64> {
+    let digits = value.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = value.split_at_checked(digits)?;
+    let factor = match unit {
+        "" | "ms" => 1,
+        "s" => 1_000,
+        "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
 #[cfg(test)]
@@ -88,6 +104,11 @@ mod tests {
             ("statement_timeout", "1000", true),
             ("statement_timeout", "0", false),
             ("statement_timeout", "9000000", false),
+            ("statement_timeout", "90s", true),
+            ("statement_timeout", "4min", true),
+            ("statement_timeout", "1h", false),
+            ("statement_timeout", "18446744073709551615d", false),
+            ("statement_timeout", "soon", false),
             ("role", "postgres", false),
             ("session_authorization", "postgres", false),
             ("default_transaction_read_only", "off", false),

@@ -60,7 +60,7 @@ impl World {
         let services = Services {
             config: session::Config::default(),
             statement_limits: statement::Limits::default(),
-            sources: Arc::new(Sources::new(Vec::new())),
+            sources: Arc::new(Sources::new(&crate::sources::Config::default(), Vec::new())),
             policies: watch::channel(Arc::new(compile(&[]).unwrap())).1,
             audit: Audit::start(&crate::audit::Config::default(), folder.path()).unwrap(),
             cancels: Arc::default(),
