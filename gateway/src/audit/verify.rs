@@ -89,8 +89,7 @@ impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = if self.is_intact() { "intact" } else { "NOT INTACT" };
         let chain = if self.keyed { "chained with a key" } else { "chained without a key" };
-        let noun = if self.lines == 1 { "line" } else { "lines" };
-        writeln!(formatter, "{}: {verdict}, {} {noun}, {chain}", self.file.display(), self.lines)?;
+        writeln!(formatter, "{}: {verdict}, {}, {chain}", self.file.display(), lines(self.lines))?;
         for finding in &self.findings {
             writeln!(formatter, "  {finding}")?;
         }
@@ -105,6 +104,10 @@ impl fmt::Display for Report {
         }
         write!(formatter, "  end: {}", self.last)
     }
+}
+
+fn lines(count: u64) -> String {
+    if count == 1 { "1 line".to_owned() } else { format!("{count} lines") }
 }
 
 impl fmt::Display for Finding {
@@ -250,9 +253,9 @@ impl Check {
         if missing > 0 {
             let what = match self.last.sequence {
                 0 => {
-                    format!("the log should begin at sequence 1: {missing} lines are missing before it, or were moved")
+                    format!("the log should begin at sequence 1: {} missing before it, or moved", lines(missing))
                 }
-                last => format!("it follows sequence {last}: {missing} lines are missing between them, or were moved"),
+                last => format!("it follows sequence {last}: {} missing between them, or moved", lines(missing)),
             };
             self.find_at(sequence, Damage::Cut, what);
         } else if self.known && line.previous != self.last.hash {
@@ -284,7 +287,7 @@ impl Check {
         for (link, who) in std::mem::take(&mut self.promised) {
             let missing = link.sequence.saturating_sub(end);
             let what =
-                format!("the log ends here, and {who} is sequence {}: {missing} lines were cut off", link.sequence);
+                format!("the log ends here, and {who} is sequence {}: {} cut off", link.sequence, lines(missing));
             self.find_at(end, Damage::Cut, what);
         }
         // A gateway at work writes the line first and the head a moment later.

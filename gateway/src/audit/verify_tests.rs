@@ -159,7 +159,7 @@ fn a_report_reads_well() {
     let shown = log.verify(&lines.concat(), &head, None).to_string();
     assert!(shown.contains("NOT INTACT, 3 lines"), "{shown}");
     assert!(
-        shown.contains("  line 2 (sequence 3): it follows sequence 1: 1 lines are missing between them, or were moved"),
+        shown.contains("  line 2 (sequence 3): it follows sequence 1: 1 line missing between them, or moved"),
         "{shown}"
     );
     assert!(shown.ends_with(&format!("  end: 4:{}", head.last.hash)), "{shown}");
