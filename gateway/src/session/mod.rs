@@ -157,7 +157,7 @@ pub async fn serve(
     sign_in_time: Duration,
 ) {
     let id = uuid::Uuid::now_v7();
-    let span = tracing::info_span!("session", session = %id, client = %client.address);
+    let span = tracing::info_span!("session", session_id = %id, client = %client.address);
     let session = Session::<Startup>::begin(id, stream, packet, client, services);
     tracing::Instrument::instrument(run(session, sign_in_time), span).await;
 }

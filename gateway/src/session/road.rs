@@ -46,7 +46,7 @@ impl Session<Ready> {
         self.state.registration.slot.begin();
         let mut record = self.record(Event::Statement, asked.statement);
         record.parameters = self.services.audit.parameters_as(asked.parameter_types, asked.bind);
-        tracing::debug!(statement = %record.statement_id, intent = %record.intent, "statement");
+        tracing::debug!(statement_id = %record.statement_id, intent = %record.intent, "statement");
         let permission = match self.allowed_now(asked.statement) {
             Ok(()) if is_governed(&asked.statement.kind) => {
                 self.permit(asked.statement, asked.parameter_types, &mut record).await
