@@ -26,6 +26,8 @@ use Shape::{Counter, Gauge, Histogram};
 /// Name, shape, unit, and what it tells; labels in the text.
 #[rustfmt::skip]
 static TABLE: &[(&str, Shape, Unit, &str)] = &[
+    ("passgate_connections_total", Counter, Unit::Count, "Connections accepted by the listeners."),
+    ("passgate_connections_refused_total", Counter, Unit::Count, "Connections turned away by the listeners' limits."),
     ("passgate_sessions", Gauge, Unit::Count, "Clients connected now."),
     ("passgate_sessions_total", Counter, Unit::Count, "Clients that have connected."),
     ("passgate_sign_ins_total", Counter, Unit::Count, "Sign-ins by method and outcome."),
