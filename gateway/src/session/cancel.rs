@@ -96,7 +96,9 @@ enum State {
     #[default]
     Quiet,
     Running(Option<Arc<dyn Cancel>>),
-    Asked,
+    Asked {
+        source_told: bool,
+    },
 }
 
 impl Slot {
@@ -110,7 +112,7 @@ impl Slot {
     pub(super) fn arm(&self, canceller: Arc<dyn Cancel>) -> bool {
         match &mut *lock(&self.state) {
             State::Running(armed) => *armed = Some(canceller),
-            State::Asked => return false,
+            State::Asked { .. } => return false,
             State::Quiet => {}
         }
         true
@@ -121,12 +123,13 @@ impl Slot {
         *lock(&self.state) = State::Quiet;
     }
 
-    /// Waits until somebody asks to cancel what runs. Safe to drop and call again.
-    pub(super) async fn asked(&self) {
+    /// Waits until somebody asks to cancel what runs, and says whether the source has been told, so that its answer can
+    /// be waited for. Safe to drop and call again.
+    pub(super) async fn asked(&self) -> bool {
         loop {
             let asked = self.asked.notified();
-            if matches!(*lock(&self.state), State::Asked) {
-                return;
+            if let State::Asked { source_told } = *lock(&self.state) {
+                return source_told;
             }
             asked.await;
         }
@@ -137,7 +140,7 @@ impl Slot {
             let mut state = lock(&self.state);
             match std::mem::take(&mut *state) {
                 State::Running(canceller) => {
-                    *state = State::Asked;
+                    *state = State::Asked { source_told: canceller.is_some() };
                     canceller
                 }
                 other => {

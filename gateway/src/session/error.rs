@@ -171,11 +171,8 @@ impl ClientError for Error {
 
     fn detail(&self) -> Option<String> {
         match self {
-            Self::Denied(reasons) => {
-                let reason = reasons.first();
-                let place = reason.at.map(|at| format!(", at {at}")).unwrap_or_default();
-                Some(format!("{} Refused by {}{place}.", sentence(&reason.detail), reason.rule))
-            }
+            // The rule words it, with its own name, file and line, and the place in the statement.
+            Self::Denied(reasons) => Some(sentence(&reasons.first().detail)).filter(|detail| !detail.is_empty()),
             _ => None,
         }
     }

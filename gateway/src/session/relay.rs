@@ -230,15 +230,16 @@ async fn attend<T>(
     work: impl Future<Output = Result<T, SourceError>>,
 ) -> Result<T, Interrupted> {
     let mut work = pin!(work);
-    tokio::select! {
+    let source_told = tokio::select! {
         biased;
         done = &mut work => return done.map_err(Interrupted::Source),
         end = channel.departure() => return Err(Interrupted::Stopped(end.into())),
-        () = watch.slot.asked() => {}
+        source_told = watch.slot.asked() => source_told,
         () = stopped(watch.shutdown) => return Err(Interrupted::Stopped(Error::ShuttingDown.into())),
-    }
-    // The source has been told; its own 57014 is the better answer, if it comes.
-    match tokio::time::timeout(watch.grace, work).await {
+    };
+    // A source that has been told answers with its own 57014, and its connection stays good.
+    let grace = if source_told { watch.grace } else { Duration::ZERO };
+    match tokio::time::timeout(grace, work).await {
         Ok(done) => done.map_err(Interrupted::Source),
         Err(_) => Err(Interrupted::Stopped(Error::Cancelled.into())),
     }

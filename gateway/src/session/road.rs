@@ -12,6 +12,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use passgate_connectors::{Bind, Description, Query};
 use passgate_policy::{Decision, Facts, Permitted, Reasons, decide};
+use tracing::Instrument;
 
 use super::error::{Error, Failure};
 use super::prepared::Prepared;
@@ -46,7 +47,12 @@ impl Session<Ready> {
         self.state.registration.slot.begin();
         let mut record = self.record(Event::Statement, asked.statement);
         record.parameters = self.services.audit.parameters_as(asked.parameter_types, asked.bind);
-        tracing::debug!(statement_id = %record.statement_id, intent = %record.intent, "statement");
+        let span = tracing::info_span!("statement", statement_id = %record.statement_id);
+        self.start_recorded(asked, record).instrument(span).await
+    }
+
+    async fn start_recorded(&mut self, asked: Asked<'_>, mut record: Record) -> Result<Running, Failure> {
+        tracing::debug!(intent = %record.intent, "statement");
         let permission = match self.allowed_now(asked.statement) {
             Ok(()) if is_governed(&asked.statement.kind) => {
                 self.permit(asked.statement, asked.parameter_types, &mut record).await
@@ -275,18 +281,23 @@ impl Session<Ready> {
             return Err(Error::TransactionLost.into());
         }
         let wanted = self.state.settings.for_source();
-        if block.lease.is_none() {
-            let lease = self.checkout(running).await?;
-            self.begin_on(lease).await?;
-        } else if block.applied.as_ref() != Some(&wanted) {
-            self.on_pinned_lease(async |lease| lease.apply(&wanted).await).await?;
+        match &block.lease {
+            None => {
+                let lease = self.checkout(running).await?;
+                self.begin_on(lease).await?;
+            }
+            Some(lease) => {
+                running.witnessed(lease.witness());
+                self.arm(lease)?;
+                if block.applied.as_ref() != Some(&wanted) {
+                    self.on_pinned_lease(async |lease| lease.apply(&wanted).await).await?;
+                }
+            }
         }
-        let Some(block) = &mut self.state.transaction else { return Ok(()) };
-        block.applied = Some(wanted);
-        let Some(lease) = &block.lease else { return Err(Error::TransactionLost.into()) };
-        running.witnessed(lease.witness());
-        let canceller = lease.canceller();
-        if self.state.registration.slot.arm(canceller) { Ok(()) } else { Err(Error::Cancelled.into()) }
+        if let Some(block) = &mut self.state.transaction {
+            block.applied = Some(wanted);
+        }
+        Ok(())
     }
 
     /// Begins the transaction on a connection, up to its last savepoint.
