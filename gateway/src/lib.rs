@@ -3,7 +3,7 @@
 //! The folder list is the pipeline. A room imports only rooms to its right:
 //!
 //! ```text
-//! main, demo › config › server › http, session › ask, approvals, sources › plan › statement, catalog, auth, audit › store › error
+//! main, demo › serve › config › server › http, session › ask, approvals, sources › plan › statement, catalog, auth, audit › store, log › error
 //! ```
 //!
 //! `tests/architecture.rs` fails on an import against this order.
@@ -17,6 +17,7 @@ pub mod error;
 pub mod http;
 pub mod log;
 pub mod plan;
+pub mod serve;
 pub mod server;
 pub mod session;
 pub mod sources;

@@ -1,3 +1,282 @@
-//! The program.
+//! The program: arguments, what they ask for, and the exit code.
+//!
+//! Everything that does something is in a room; here it is chosen, and its errors are put into words. Exit codes: 0,
+//! 1 for a problem that was found, 2 for arguments that make no sense.
 
-fn main() {}
+use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use passgate::config::{self, Loaded, Problem};
+use passgate::serve::{self, Running};
+use passgate::{audit, auth, demo, log};
+use passgate_connectors::Secret;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A SQL gateway that knows who is asking.
+///
+/// BI tools and psql connect to Passgate exactly as to PostgreSQL. It signs people in, holds each statement against
+/// your policies, runs it on the warehouse as that person, and records it.
+#[derive(Parser, Debug)]
+#[command(name = "passgate", version, arg_required_else_help = true, after_help = START)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const START: &str = "\
+New here? `passgate demo` runs everything on this machine and says what to try.
+Every setting is explained by `passgate settings`; `passgate settings --example` prints a file to start from.";
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run the gateway.
+    ///
+    /// Reads the settings, then serves until it is told to stop. SIGHUP reads policies, people and certificates again
+    /// without dropping a session; what is wrong with them is logged, and what was in force stays in force. SIGTERM and
+    /// Ctrl-C let running statements finish, within `limits.server.drain_seconds`; a second one ends at once.
+    #[command(after_help = "Example:\n  passgate serve --config /etc/passgate/passgate.yaml")]
+    Serve(SettingsFile),
+    /// Show it all on this machine: a small warehouse, an identity provider, three people, the gateway.
+    ///
+    /// Needs no database, no cloud, no key and no container. Prints lines to paste into another terminal. Everything
+    /// is gone after Ctrl-C.
+    #[command(
+        after_help = "Examples:\n  passgate demo\n  passgate demo --port 7432\n  passgate demo --json   # for scripts"
+    )]
+    Demo(demo::Options),
+    /// Say everything that is wrong with settings and policies, each with its place and a hint.
+    #[command(after_help = "Examples:\n  passgate check --config passgate.yaml\n  \
+                            passgate check --config passgate.yaml --connect   # also asks every database")]
+    Check {
+        #[command(flatten)]
+        settings: SettingsFile,
+        /// Also ask every database whether it answers.
+        #[arg(long)]
+        connect: bool,
+    },
+    /// Work with the audit log.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Make the entry of a people file for somebody who signs in with a password.
+    ///
+    /// Asks for the password twice, or reads one line from standard input where that is not a terminal. The password
+    /// itself is written nowhere.
+    #[command(after_help = "Examples:\n  passgate scram alice >> people.yaml\n  \
+                            pass show warehouse/alice | passgate scram alice >> people.yaml")]
+    Scram {
+        /// The name they sign in with.
+        name: String,
+        /// How many times the password is hashed; more make guessing slower, and signing in too.
+        #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u32).range(4096..=1_000_000))]
+        iterations: u32,
+    },
+    /// Print the reference of all settings, in Markdown.
+    Settings {
+        /// Print a settings file to start from instead.
+        #[arg(long)]
+        example: bool,
+    },
+    /// One session of the demonstration's warehouse.
+    #[command(hide = true)]
+    EmbeddedPostgres(demo::embedded::Arguments),
+}
+
+#[derive(clap::Args, Debug)]
+struct SettingsFile {
+    /// The settings file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+#[derive(Subcommand, Debug)]
+enum AuditCommand {
+    /// Say whether a log is as it was written, and if not, where it was changed, cut or reordered.
+    #[command(after_help = "Examples:\n  passgate audit verify audit.jsonl\n  \
+                            passgate audit verify audit.jsonl --expect-head 1042:9f86d081...   # kept elsewhere")]
+    Verify {
+        /// The log.
+        file: PathBuf,
+        /// The file with the key of the chain, where the settings have a `chain_key`.
+        #[arg(long, value_name = "FILE")]
+        key_file: Option<PathBuf>,
+        /// The end of the log as somebody else keeps it: `SEQUENCE:HASH`, as an earlier verification printed it.
+        #[arg(long, value_name = "END")]
+        expect_head: Option<audit::Link>,
+    },
+}
+
+/// What ends a command: lines for standard error. The exit code is 1.
+type Failure = Vec<String>;
+
+fn main() -> ExitCode {
+    // Before anything speaks TLS. It can only fail where there is one already, which is as good.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let result = match Arguments::parse().command {
+        Command::Serve(settings) => serve_until_told(&settings.config),
+        Command::Demo(options) => run_demo(options),
+        Command::Check { settings, connect } => check(&settings.config, connect),
+        Command::Audit(AuditCommand::Verify { file, key_file, expect_head }) => {
+            verify(&file, key_file.as_deref(), expect_head)
+        }
+        Command::Scram { name, iterations } => scram(&name, iterations),
+        Command::Settings { example: false } => print(&config::reference()),
+        Command::Settings { example: true } => print(config::EXAMPLE),
+        Command::EmbeddedPostgres(arguments) => {
+            // What goes wrong in there is to be seen; without a log nothing is.
+            let log = log::Config { level: "warn".to_owned(), ..log::Config::default() };
+            let _ = log::start(&log, "demonstration");
+            return demo::embedded::run_child(&arguments);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(lines) => {
+            lines.iter().for_each(|line| say(line));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve_until_told(file: &Path) -> Result<(), Failure> {
+    runtime()?.block_on(async {
+        let running = start(file).await?;
+        until_told(&running).await.map_err(|error| vec![format!("cannot wait for signals: {error}")])?;
+        tokio::select! {
+            () = running.drain() => Ok(()),
+            _ = tokio::signal::ctrl_c() => Err(vec!["ended before every session had".to_owned()]),
+        }
+    })
+}
+
+/// Reads the settings and starts what they say. What is only unwise is logged.
+async fn start(file: &Path) -> Result<Running, Failure> {
+    let loaded = config::load(file).map_err(texts)?;
+    let Loaded { settings, warnings, .. } = &loaded;
+    log::start(&settings.log, &settings.environment).map_err(|error| vec![error.to_string()])?;
+    for warning in warnings {
+        tracing::warn!(line = warning.at.line, "{}", warning.message);
+    }
+    serve::start(&loaded).await.map_err(texts)
+}
+
+/// Reloads whenever it is asked to, and returns when it is told to stop.
+async fn until_told(running: &Running) -> io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    loop {
+        tokio::select! {
+            // Every problem has been logged.
+            _ = hangup.recv() => drop(running.reload()),
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+    tracing::info!("draining");
+    Ok(())
+}
+
+/// The demonstration's gateway is an ordinary one.
+struct DemoGateway(Running);
+
+impl demo::Gateway for DemoGateway {
+    fn address(&self) -> SocketAddr {
+        self.0.addresses().first().copied().unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    async fn stop(self) {
+        self.0.drain().await;
+    }
+}
+
+fn run_demo(options: demo::Options) -> Result<(), Failure> {
+    let gateway = async |file: PathBuf| match start(&file).await {
+        Ok(running) => Ok(DemoGateway(running)),
+        Err(lines) => Err(lines.join("\n")),
+    };
+    runtime()?.block_on(demo::run(options, gateway)).map_err(|error| vec![error.to_string()])
+}
+
+fn check(file: &Path, connect: bool) -> Result<(), Failure> {
+    let loaded = config::load(file).map_err(summed_up)?;
+    loaded.warnings.iter().for_each(|warning| say(&warning.to_string()));
+    serve::check(&loaded).map_err(summed_up)?;
+    if connect {
+        let answered = runtime()?.block_on(serve::connect(&loaded)).map_err(summed_up)?;
+        print(&answered.iter().map(|line| format!("{line}\n")).collect::<String>())?;
+    }
+    let warnings = match loaded.warnings.len() {
+        0 => String::new(),
+        1 => ", 1 warning".to_owned(),
+        several => format!(", {several} warnings"),
+    };
+    print(&format!("{}: no errors{warnings}\n", loaded.file()))
+}
+
+fn verify(file: &Path, key_file: Option<&Path>, expected: Option<audit::Link>) -> Result<(), Failure> {
+    let key = key_file.map(audit::read_key).transpose().map_err(|error| vec![error.message, error.hint])?;
+    let report = audit::verify(file, key.as_ref(), expected)
+        .map_err(|error| vec![format!("cannot read {}: {error}", file.display())])?;
+    print(&format!("{report}\n"))?;
+    if report.is_intact() { Ok(()) } else { Err(Vec::new()) }
+}
+
+fn scram(name: &str, iterations: u32) -> Result<(), Failure> {
+    let password = read_password(name)?;
+    if password.expose().is_empty() {
+        return Err(vec!["an empty password is none: nothing was made".to_owned()]);
+    }
+    let verifier = auth::scram::stored_verifier(password.expose(), iterations);
+    // JSON text is YAML text too, whatever the name contains.
+    let name = serde_json::Value::from(name);
+    print(&format!("  - {{ name: {name}, verifier: \"{verifier}\" }}\n"))
+}
+
+fn read_password(name: &str) -> Result<Secret, Failure> {
+    let cannot = |error: io::Error| vec![format!("cannot read the password: {error}")];
+    if !io::stdin().is_terminal() {
+        let mut line = String::new();
+        io::stdin().read_line(&mut line).map_err(cannot)?;
+        return Ok(Secret::new(line.trim_end_matches(['\r', '\n'])));
+    }
+    let password = Secret::new(rpassword::prompt_password(format!("Password for {name}: ")).map_err(cannot)?);
+    let again = Secret::new(rpassword::prompt_password("Once more: ").map_err(cannot)?);
+    if password.expose() != again.expose() {
+        return Err(vec!["the two passwords differ: nothing was made".to_owned()]);
+    }
+    Ok(password)
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Runtime::new().map_err(|error| vec![format!("cannot start: {error}")])
+}
+
+fn texts(problems: Vec<Problem>) -> Failure {
+    problems.iter().map(ToString::to_string).collect()
+}
+
+/// The problems, and how many of them there are.
+fn summed_up(problems: Vec<Problem>) -> Failure {
+    let errors = problems.iter().filter(|problem| problem.severity == config::Severity::Error).count();
+    let sum = if errors == 1 { "1 error".to_owned() } else { format!("{errors} errors") };
+    let mut lines = texts(problems);
+    lines.push(sum);
+    lines
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Whoever reads has seen enough, as `head` does.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(vec![format!("cannot print: {error}")]),
+        _ => Ok(()),
+    }
+}
+
+fn say(line: &str) {
+    // Where standard error is closed there is nobody to tell.
+    let _ = writeln!(io::stderr(), "{line}");
+}

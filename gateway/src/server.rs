@@ -77,6 +77,13 @@ impl ListenerConfig {
     }
 }
 
+impl ListenerConfig {
+    /// Whether certificate and key can be read and belong together. Relative paths begin in `folder`.
+    pub fn check_files(&self, folder: &Path) -> Result<(), Error> {
+        self.tls.as_ref().map_or(Ok(()), |tls| Certificate::read(tls, folder).map(drop))
+    }
+}
+
 /// A setting that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingProblem {

@@ -43,6 +43,7 @@ static TABLE: &[(&str, Shape, Unit, &str)] = &[
     ("passgate_pool_busy_total", Counter, Unit::Count, "Statements refused because no connection to a source became free in time."),
     ("passgate_audit_records_total", Counter, Unit::Count, "Audit records by outcome: written or refused."),
     ("passgate_audit_write_seconds", Histogram, Unit::Seconds, "Time to write a batch of audit records."),
+    ("passgate_reloads_total", Counter, Unit::Count, "Reloads on SIGHUP by what was read again and outcome: taken or refused."),
     ("passgate_audit_backlog_records", Gauge, Unit::Count, "Audit records that wait for a failing sink."),
 ];
 

@@ -1,0 +1,98 @@
+//! The parts of a gateway, made from settings. Files are read; no address is opened and no server asked.
+
+use std::sync::Arc;
+
+use passgate_connectors::Source;
+use passgate_policy::PolicySet;
+
+use super::{policies, sign_in_problem};
+use crate::auth::{Methods, SignIn};
+use crate::config::{Loaded, Problem};
+
+/// What the settings lead to.
+pub(super) struct Parts {
+    pub(super) methods: Methods,
+    /// One for each listener, in their order.
+    pub(super) sign_in: Vec<Arc<SignIn>>,
+    pub(super) sources: Vec<Source>,
+    pub(super) policies: PolicySet,
+}
+
+/// Makes every part and throws it away, for what is wrong.
+pub fn check(loaded: &Loaded) -> Result<(), Vec<Problem>> {
+    Parts::make(loaded).map(drop)
+}
+
+/// Asks every source whether it answers, for `passgate check --connect`. A line for each that does.
+pub async fn connect(loaded: &Loaded) -> Result<Vec<String>, Vec<Problem>> {
+    let (mut answered, mut problems) = (Vec::new(), Vec::new());
+    for (index, Source { connector, .. }) in sources(loaded)?.into_iter().enumerate() {
+        match connector.probe().await {
+            Ok(()) => answered.push(format!("databases[{index}] \"{}\" answers", connector.name())),
+            Err(error) => {
+                problems.push(loaded.problem(&["databases", &index.to_string(), "host"], error.to_string(), None));
+            }
+        }
+    }
+    if problems.is_empty() { Ok(answered) } else { Err(problems) }
+}
+
+impl Parts {
+    pub(super) fn make(loaded: &Loaded) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let sign_in = keep(sign_in(loaded), &mut problems);
+        let sources = keep(sources(loaded), &mut problems);
+        let policies = keep(policies(loaded), &mut problems);
+        for (index, listener) in loaded.settings.listeners.iter().enumerate() {
+            if let Err(error) = listener.check_files(&loaded.folder) {
+                problems.push(loaded.problem(&["listeners", &index.to_string(), "tls"], error.to_string(), None));
+            }
+        }
+        match (sign_in, sources, policies) {
+            (Some((methods, sign_in)), Some(sources), Some(policies)) if problems.is_empty() => {
+                Ok(Self { methods, sign_in, sources, policies })
+            }
+            _ => Err(problems),
+        }
+    }
+}
+
+fn keep<T>(result: Result<T, Vec<Problem>>, problems: &mut Vec<Problem>) -> Option<T> {
+    result.map_err(|more| problems.extend(more)).ok()
+}
+
+fn sign_in(loaded: &Loaded) -> Result<(Methods, Vec<Arc<SignIn>>), Vec<Problem>> {
+    let settings = &loaded.settings;
+    let place =
+        |problems: Vec<_>| problems.into_iter().map(|problem| sign_in_problem(loaded, problem)).collect::<Vec<_>>();
+    let methods = Methods::new(&settings.limits.sign_in, &settings.sign_in, &loaded.folder).map_err(place)?;
+    let of_listeners = settings.listeners.iter().map(|listener| methods.sign_in(&listener.sign_in).map(Arc::new));
+    let of_listeners = of_listeners.collect::<Result<_, _>>().map_err(place)?;
+    Ok((methods, of_listeners))
+}
+
+fn sources(loaded: &Loaded) -> Result<Vec<Source>, Vec<Problem>> {
+    let (mut sources, mut problems) = (Vec::new(), Vec::new());
+    for (index, database) in loaded.settings.databases.iter().enumerate() {
+        let index = index.to_string();
+        match (database.backend.open)(database.name.clone(), &database.settings, &loaded.folder) {
+            Ok(source) => sources.push(source),
+            Err(found) => problems.extend(found.into_iter().map(|problem| {
+                let message = format!("databases[{index}].{}: {}", problem.setting, problem.message);
+                loaded.problem(&["databases", &index, &problem.setting], message, problem.suggestion)
+            })),
+        }
+    }
+    if problems.is_empty() { Ok(sources) } else { Err(problems) }
+}
+
+fn policies(loaded: &Loaded) -> Result<PolicySet, Vec<Problem>> {
+    policies::read(&loaded.folder.join(&loaded.settings.policies.folder)).map_err(|problems| {
+        // Without a line it is the folder that is wrong, and the settings are where it is named.
+        let place = |problem: Problem| match problem.at.line {
+            0 => loaded.problem(&["policies", "folder"], problem.message, problem.suggestion),
+            _ => problem,
+        };
+        problems.into_iter().map(place).collect()
+    })
+}
