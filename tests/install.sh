@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need beyond the Rust toolchain, on Debian 12: PostgreSQL 15, Node.js with the OpenID provider
-# `oidc-provider`, and Python's `psycopg`. Idempotent, and quick once everything is there.
+# Installs what the tests need beyond the Rust toolchain, on Debian 12: PostgreSQL 15, npm's OpenID provider
+# `oidc-provider` with a Node.js of its own, and Python's `psycopg`. Idempotent, and quick once everything is there.
 #
 # Packages come from Debian (as root, or through sudo); the rest goes into a cache folder under $HOME and touches
 # nothing else. Debian's package starts a PostgreSQL cluster of its own on port 5432: the tests neither use nor need it.

