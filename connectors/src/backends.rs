@@ -93,3 +93,24 @@ fn read<T: serde::de::DeserializeOwned>(settings: &Value) -> Result<T, SettingPr
         suggestion: None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_describes_its_settings_and_refuses_what_it_does_not_know() {
+        for backend in BACKENDS {
+            let mut generator = schemars::SchemaGenerator::default();
+            let schema = serde_json::to_value((backend.schema)(&mut generator)).unwrap();
+            for (name, setting) in schema["properties"].as_object().unwrap() {
+                let text = setting["description"].as_str().unwrap_or_default();
+                assert!(!text.is_empty(), "{}: setting {name} is not described", backend.kind);
+            }
+            let checked = (backend.check)(&serde_json::json!({ "no_such_setting": 1 }));
+            assert!(checked.problems[0].message.contains("no_such_setting"), "{backend:?}");
+            let opened = (backend.open)(SourceName::new("x"), &serde_json::json!({}), Path::new("."));
+            assert!(!opened.unwrap_err().is_empty(), "{backend:?} opens without any setting");
+        }
+    }
+}

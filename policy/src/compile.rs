@@ -1,6 +1,25 @@
 //! Policy files to a [`PolicySet`], or every problem at once.
+//!
+//! Nothing is loaded from files of which one has a problem: a policy that was meant and is not there is a hole.
 
-use crate::Revision;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jsonc_parser::ast::Value;
+use jsonc_parser::common::Ranged;
+use sha2::{Digest, Sha256};
+
+use crate::audience::Audience;
+use crate::decide::PolicySet;
+use crate::document::{Document, kind_of};
+use crate::fields::{Field, Object};
+use crate::names::Known;
+use crate::problem::{Problem, Problems, did_you_mean};
+use crate::rules::{COMMON_FIELDS, RULES, RuleKind};
+use crate::{Revision, RuleReference};
+
+/// Policies in one set.
+const POLICIES_MAX: usize = 10_000;
 
 /// A policy file as read.
 #[derive(Clone, Debug)]
@@ -11,40 +30,167 @@ pub struct PolicyFile {
     pub text: String,
 }
 
-/// Something wrong with a policy file, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The file.
-    pub file: String,
-    /// Line, from 1.
-    pub line: usize,
-    /// Column in characters, from 1.
-    pub column: usize,
-    /// What is wrong.
-    pub message: String,
-    /// What to write instead.
-    pub suggestion: Option<String>,
+/// What compiling has at hand, and what it finds.
+pub(crate) struct Context<'k> {
+    /// What the sources hold, where that is known.
+    pub(crate) known: Option<&'k Known>,
+    pub(crate) problems: Problems,
+    warnings: Problems,
 }
 
-/// Policies, ready to decide.
-#[derive(Debug)]
-pub struct PolicySet {
-    revision: Revision,
-}
-
-impl PolicySet {
-    /// Which policies these are.
-    pub fn revision(&self) -> &Revision {
-        &self.revision
+impl Context<'_> {
+    /// Reports a name that nothing has: a problem, or a warning where the policy says `unknown_ok`.
+    pub(crate) fn report_unknown(&mut self, problem: Problem, unknown_ok: bool) {
+        if unknown_ok { &mut self.warnings } else { &mut self.problems }.push(problem);
     }
 }
 
-/// Compiles policy files.
-pub fn compile(_files: &[PolicyFile]) -> Result<PolicySet, Vec<Problem>> {
-    Ok(PolicySet { revision: Revision::new("0") })
+/// A policy as written, with what every kind has in common understood.
+#[derive(Debug)]
+pub(crate) struct Policy<'d> {
+    pub(crate) rule: RuleReference,
+    pub(crate) message: Option<Arc<str>>,
+    pub(crate) audience: Audience,
+    /// Whether names that nothing has are accepted.
+    pub(crate) unknown_ok: bool,
+    /// The object, checked against the kind's fields.
+    pub(crate) body: Object<'d>,
 }
 
-/// Decides. Pure: the same arguments give the same answer.
-pub fn decide(policies: &PolicySet, request: &crate::Request) -> crate::Decision {
-    crate::Decision::Allow(crate::Permit::new(request.statement, Vec::new(), policies.revision.clone(), Vec::new()))
+/// Compiles policy files, or reports every problem in them, in the order of the files.
+///
+/// With `known`, a policy that names a table, schema, function or source that does not exist is a problem too (or a
+/// warning, where it says `unknown_ok`).
+pub fn compile(files: &[PolicyFile], known: Option<&Known>) -> Result<PolicySet, Vec<Problem>> {
+    let mut context = Context { known, problems: Problems::default(), warnings: Problems::default() };
+    let documents: Vec<Document<'_>> =
+        files.iter().filter_map(|file| Document::parse(file, &mut context.problems)).collect();
+    let mut policies = sort_by_kind(&documents, &mut context);
+    let judges = RULES
+        .iter()
+        .map(|kind| (kind.compile)(&policies.remove(kind.name).unwrap_or_default(), &mut context))
+        .collect();
+    if context.problems.is_empty() {
+        Ok(PolicySet::new(revision(files), judges, context.warnings.sorted()))
+    } else {
+        Err(context.problems.sorted())
+    }
+}
+
+/// Reads what all policies have in common, and hands each to its kind.
+fn sort_by_kind<'d>(
+    documents: &'d [Document<'d>],
+    context: &mut Context<'_>,
+) -> BTreeMap<&'static str, Vec<Policy<'d>>> {
+    let mut by_kind: BTreeMap<&'static str, Vec<Policy<'d>>> = BTreeMap::new();
+    let mut names: BTreeMap<&'d str, RuleReference> = BTreeMap::new();
+    let entries = documents.iter().flat_map(|document| document.entries().iter().map(move |entry| (document, entry)));
+    for (index, (document, entry)) in entries.enumerate() {
+        if index == POLICIES_MAX {
+            let message = format!("there are more than {POLICIES_MAX} policies");
+            context.problems.push(document.source.problem(entry.range(), message, None));
+            break;
+        }
+        let Value::Object(node) = entry else {
+            let message = format!("a policy is an object, not {}", kind_of(entry));
+            context.problems.push(document.source.problem(entry.range(), message, None));
+            continue;
+        };
+        let body = Object::new(&document.source, node);
+        if let Some((kind, policy)) = read(body, &mut names, context) {
+            by_kind.entry(kind.name).or_default().push(policy);
+        }
+    }
+    by_kind
+}
+
+fn read<'d>(
+    body: Object<'d>,
+    names: &mut BTreeMap<&'d str, RuleReference>,
+    context: &mut Context<'_>,
+) -> Option<(&'static RuleKind, Policy<'d>)> {
+    let kind = kind(body, &mut context.problems);
+    match kind {
+        Some(kind) => body.check(&[COMMON_FIELDS, kind.fields], &mut context.problems),
+        // So that only what no kind knows is called unknown.
+        None => {
+            let tables: Vec<&'static [Field]> =
+                std::iter::once(COMMON_FIELDS).chain(RULES.iter().map(|kind| kind.fields)).collect();
+            body.check_present(&tables, &mut context.problems);
+        }
+    }
+    let name = body.text("name")?;
+    let rule = RuleReference { policy: name.value.into(), file: body.source.path.into(), line: body.line() };
+    if let Some(other) = names.get(name.value) {
+        let message = format!("another policy is called \"{}\", in {}:{}", name.value, other.file, other.line);
+        context.problems.push(name.problem(message, Some("give each its own name".to_owned())));
+    }
+    names.entry(name.value).or_insert_with(|| rule.clone());
+    let unknown_ok = body.flag("unknown_ok");
+    let audience =
+        body.object("applies_to").map(|object| Audience::compile(object, unknown_ok, context)).unwrap_or_default();
+    let message = body.text("message").map(|message| message.value.into());
+    Some((kind?, Policy { rule, message, audience, unknown_ok, body }))
+}
+
+/// Which kind of rule a policy is: the one its `check` names, or the one whose own key it has.
+fn kind(body: Object<'_>, problems: &mut Problems) -> Option<&'static RuleKind> {
+    let by_key = RULES.iter().copied().find(|kind| kind.marked_by_key && body.has(kind.name));
+    match (body.text("check"), by_key) {
+        (Some(check), Some(kind)) => {
+            problems.push(check.problem(
+                format!("a policy has a \"check\" or a \"{}\", not both", kind.name),
+                Some("make two policies of it".to_owned()),
+            ));
+            None
+        }
+        (Some(check), None) => {
+            let checks = || RULES.iter().filter(|kind| !kind.marked_by_key).map(|kind| kind.name);
+            let found = RULES.iter().copied().find(|kind| !kind.marked_by_key && kind.name == check.value);
+            if found.is_none() {
+                let suggestion = did_you_mean(check.value, checks())
+                    .unwrap_or_else(|| format!("known: {}", checks().collect::<Vec<_>>().join(", ")));
+                problems.push(check.problem(format!("unknown check \"{}\"", check.value), Some(suggestion)));
+            }
+            found
+        }
+        (None, Some(kind)) => Some(kind),
+        (None, None) if body.has("check") => None,
+        (None, None) => {
+            let suggestion = Some("add \"check\" with a kind of rule, or \"condition\" and \"action\"".to_owned());
+            problems.push(body.problem("the policy says neither \"check\" nor \"condition\"".to_owned(), suggestion));
+            None
+        }
+    }
+}
+
+/// The digest of every path and text, each with its length before it, so that no two sets of files share one.
+fn revision(files: &[PolicyFile]) -> Revision {
+    let mut sorted: Vec<(&str, &str)> = files.iter().map(|file| (file.path.as_str(), file.text.as_str())).collect();
+    sorted.sort_unstable();
+    let mut hasher = Sha256::new();
+    for part in sorted.iter().flat_map(|(path, text)| [path, text]) {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part.as_bytes());
+    }
+    let digest: String = hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    Revision::new(&digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str, text: &str) -> PolicyFile {
+        PolicyFile { path: path.to_owned(), text: text.to_owned() }
+    }
+
+    #[test]
+    fn the_revision_is_that_of_the_files_whatever_their_order() {
+        let (a, b) = (file("a", "1"), file("b", "2"));
+        assert_eq!(revision(&[a.clone(), b.clone()]), revision(&[b.clone(), a.clone()]));
+        assert_ne!(revision(&[a.clone(), b]), revision(&[a, file("b", "3")]));
+        assert_ne!(revision(&[file("ab", "c")]), revision(&[file("a", "bc")]));
+        assert_eq!(revision(&[]).as_str(), "e3b0c44298fc1c14");
+    }
 }

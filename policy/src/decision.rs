@@ -59,7 +59,7 @@ pub struct Reason {
     pub rule: RuleReference,
     /// The policy's message, for the person who asked.
     pub message: String,
-    /// Facts: what in the statement offends.
+    /// Facts: what in the statement offends. The rule and the place are fields of their own.
     pub detail: String,
     /// The smallest change that passes, or who can grant it.
     pub hint: String,
@@ -124,7 +124,6 @@ pub struct Permit {
 }
 
 impl Permit {
-    #[allow(dead_code, reason = "called by decide, which arrives with compile.rs")]
     pub(crate) fn new(
         statement: StatementDigest,
         obligations: Vec<Obligation>,

@@ -12,16 +12,29 @@
 //!
 //! A [`Permit`] is the only thing that lets a statement run. It is made here and nowhere else.
 
+mod audience;
 mod compile;
+mod condition;
+mod decide;
 mod decision;
+mod document;
+mod fields;
 mod identity;
+mod names;
+mod problem;
+mod reference;
 mod request;
+mod rules;
 
-pub use compile::{PolicyFile, PolicySet, Problem, compile, decide};
+pub use compile::{PolicyFile, compile};
+pub use decide::{PolicySet, decide};
 pub use decision::{
     Decision, DischargeError, Governed, Obligation, Permit, Permitted, Reason, Reasons, Revision, RuleReference,
 };
 pub use identity::{Identity, PersonName, Proof, Role, Tenant};
+pub use names::Known;
+pub use problem::Problem;
+pub use reference::{json_schema, reference};
 pub use request::{
     Facts, FunctionUse, Place, Request, SourceName, StatementDigest, StatementKind, TableName, TableUse, Unlinked,
     Write,

@@ -5,8 +5,37 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::process::Command;
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{World, postgres, process};
+
+/// A connection over verified TLS to the database `warehouse` on a port of loopback.
+pub async fn connect(
+    world: &World,
+    port: u16,
+    user: &str,
+    secret: &str,
+) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
+    let mut config = tokio_postgres::Config::new();
+    config.host("127.0.0.1").port(port).user(user).password(secret).dbname(postgres::DATABASE);
+    config.ssl_mode(tokio_postgres::config::SslMode::Require).connect_timeout(Duration::from_secs(10));
+    let (client, connection) = config.connect(tls(world)).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// What a client needs to verify the world's servers.
+pub fn tls(world: &World) -> MakeRustlsConnect {
+    MakeRustlsConnect::new(world.authority.client_config())
+}
+
+/// SQLSTATE and message of an error that a server sent.
+pub fn told(error: &tokio_postgres::Error) -> (String, String) {
+    match error.as_db_error() {
+        Some(error) => (error.code().code().to_owned(), error.message().to_owned()),
+        None => panic!("not a server's error: {error:?}"),
+    }
+}
 
 /// Where to connect, and as whom.
 #[derive(Clone, Debug)]

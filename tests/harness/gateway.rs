@@ -92,6 +92,18 @@ impl Settings {
         self
     }
 
+    /// Lets more sign-ins fail than a test can count.
+    pub fn patient(mut self) -> Self {
+        self.file["limits"]["sign_in"] =
+            json!({ "attempts_per_person": 1000, "attempts_per_address": 1000, "refusal_ms": 100 });
+        self
+    }
+
+    /// Answers a few million rows at most.
+    pub fn unlimited(self) -> Self {
+        self.policy("rows.json", &json!({ "name": "many-rows", "check": "row_limit", "rows": 5_000_000 }))
+    }
+
     /// Starts the gateway and waits until it is ready.
     pub async fn start(self) -> Gateway {
         let gateway = self.spawn();
@@ -101,16 +113,18 @@ impl Settings {
 
     /// Starts the gateway without waiting for anything.
     pub fn spawn(self) -> Gateway {
+        self.spawn_under(&[])
+    }
+
+    /// Starts the gateway as the last arguments of another command, which must end by executing them.
+    pub fn spawn_under(self, wrapper: &[&str]) -> Gateway {
         self.write();
-        let config = self.path("passgate.yaml");
+        let program = program().to_string_lossy().into_owned();
+        let config = self.path("passgate.yaml").to_string_lossy().into_owned();
+        let wrapper = wrapper.iter().map(|part| (*part).to_owned());
         let server = Server::start(&Start {
             name: "gateway",
-            command: vec![
-                program().to_string_lossy().into_owned(),
-                "serve".to_owned(),
-                "--config".to_owned(),
-                config.to_string_lossy().into_owned(),
-            ],
+            command: wrapper.chain([program, "serve".to_owned(), "--config".to_owned(), config]).collect(),
             environment: Vec::new(),
             stop_signal: "KILL",
             folder: None,

@@ -88,6 +88,13 @@ impl Postgres {
         Ok(client)
     }
 
+    /// How many statements that contain `marker` run now.
+    pub async fn activity(&self, marker: &str) -> i64 {
+        let count = "SELECT count(*) FROM pg_stat_activity \
+                     WHERE state = 'active' AND pid <> pg_backend_pid() AND query LIKE '%' || $1 || '%'";
+        self.admin().await.query_one(count, &[&marker]).await.expect("a count").get(0)
+    }
+
     async fn fill(&self) {
         let end = Instant::now() + Duration::from_secs(30);
         let server = loop {

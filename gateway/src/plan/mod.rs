@@ -171,6 +171,11 @@ impl Error {
         self
     }
 
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
     fn internal() -> Self {
         Self::new("XX000", "the gateway cannot plan this statement")
     }

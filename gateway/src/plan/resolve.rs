@@ -353,6 +353,11 @@ impl Resolver<'_> {
             return Ok(derived_leaf(common.shape.clone(), alias, &single.text, at));
         }
         let (schema, table) = self.table_name(name)?;
+        if ["pg_catalog", "information_schema", "pg_toast"].contains(&schema.as_str()) {
+            return Err(Error::new("0A000", format!("system catalog \"{table}\" is not served by the gateway"))
+                .at(at)
+                .hint("psql's \\d and the like read it. Name tables directly; SHOW tells settings."));
+        }
         let known = self.snapshot.relation(&schema, &table);
         let built_on = known.map_or_else(|| Arc::from([]), |(_, built_on)| Arc::clone(built_on));
         let unique_keys = known.map_or_else(Vec::new, |(relation, _)| relation.unique_keys.clone());

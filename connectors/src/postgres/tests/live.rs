@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::AuthMode;
+use super::super::transport::Transport;
+use super::super::{AuthMode, Child};
 use super::cluster::{cluster, resident_bytes};
 use super::*;
 use crate::login::{Impersonation, Mapping, RoleRule};
@@ -410,6 +411,37 @@ async fn the_catalog_is_read() {
     let small = cluster().open(Config { relations_max: 3, ..cluster().config(AuthMode::Impersonate) });
     let error = small.crawl(None).await.unwrap_err();
     assert_eq!(error.to_string(), "source \"warehouse\" has more than 3 relations");
+}
+
+/// A child that passes its standard input and output on to the server.
+fn bridge() -> Postgres {
+    let script = format!("exec 3<>/dev/tcp/127.0.0.1/{}; cat <&0 >&3 & exec cat <&3", cluster().port);
+    let child = Child {
+        program: "/bin/bash".to_owned(),
+        arguments: vec!["-c".to_owned(), script],
+        environment: std::collections::BTreeMap::new(),
+    };
+    Postgres::on(source(), cluster().config(AuthMode::Impersonate), Transport::Child(child))
+}
+
+#[tokio::test]
+async fn a_child_process_is_a_server_and_dies_to_cancel() {
+    let source = bridge();
+    let mut lease = checkout(&source, "alice").await.unwrap();
+    assert_eq!(lease.witness().current_user, "alice");
+    assert_eq!(value(&mut lease, "SELECT pg_catalog.count(*) FROM public.sales").await, "2");
+    drop(lease);
+    let mut lease = checkout(&source, "alice").await.unwrap();
+    lease.start_query(&query("SELECT pg_catalog.pg_sleep(60)"), &Bind::default()).await.unwrap();
+    lease.canceller().cancel().await;
+    let error = until_error(&mut lease).await;
+    assert!(matches!(&error, Error::Server(message) if message.code == "57014"), "{error}");
+    drop(lease);
+    assert!(checkout(&source, "alice").await.is_ok());
+
+    let missing = Child { program: "/nowhere".to_owned(), ..Child::default() };
+    let source = Postgres::on(super::source(), cluster().config(AuthMode::Impersonate), Transport::Child(missing));
+    assert!(matches!(checkout(&source, "alice").await, Err(Error::Connection { .. })));
 }
 
 #[tokio::test]

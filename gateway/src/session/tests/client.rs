@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use passgate_connectors::Source;
-use passgate_policy::{SourceName, compile};
+use passgate_policy::{PolicyFile, PolicySet, SourceName, compile};
 use passgate_wire as wire;
 use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};
 use serde_json::json;
@@ -30,6 +30,12 @@ pub(super) struct World {
     stage: Arc<Stage>,
 }
 
+/// Everybody reads the schema `public`, and otherwise only what always holds.
+fn policies() -> PolicySet {
+    let text = r#"{ "name": "public-only", "check": "schema_whitelist", "schemas": ["public"] }"#;
+    compile(&[PolicyFile { path: "public.json".to_owned(), text: text.to_owned() }], None).unwrap()
+}
+
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl World {
@@ -42,7 +48,7 @@ impl World {
             config: Config { prepared_statements_max: 3, ..Config::default() },
             statement_limits: statement::Limits::default(),
             sources: Arc::new(Sources::new(&crate::sources::Config::default(), vec![source])),
-            policies: watch::channel(Arc::new(compile(&[]).unwrap())).1,
+            policies: watch::channel(Arc::new(policies())).1,
             audit: Audit::start(&crate::audit::Config::default(), Path::new(".")).unwrap(),
             cancels: Arc::new(Cancels::default()),
         };

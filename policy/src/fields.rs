@@ -1,0 +1,301 @@
+//! What an object in a policy file may hold, as tables: [`Field`]s.
+//!
+//! One table serves three readers: [`Object::check`] finds every key that is unknown, repeated, missing or of the wrong
+//! shape; the JSON Schema and the manual are printed from it. So a field cannot be accepted and undocumented.
+
+use std::collections::BTreeSet;
+
+use jsonc_parser::ast::{self, Value};
+use jsonc_parser::common::{Range, Ranged};
+
+use crate::document::{Source, kind_of};
+use crate::problem::{Problem, Problems, did_you_mean};
+
+/// Characters of one text. A message travels in one protocol message, beside others.
+const TEXT_CHARACTERS_MAX: usize = 2_000;
+
+/// One key that an object may have.
+pub(crate) struct Field {
+    /// The key.
+    pub(crate) name: &'static str,
+    /// What may stand there.
+    pub(crate) shape: Shape,
+    /// Whether it must be there.
+    pub(crate) required: bool,
+    /// What it does, in a sentence.
+    pub(crate) manual: &'static str,
+}
+
+/// What may stand at a key.
+pub(crate) enum Shape {
+    /// A text that is not empty.
+    Text,
+    /// `true` or `false`.
+    Flag,
+    /// A whole number from 1.
+    Count,
+    /// One of these words.
+    Word(&'static [Word]),
+    /// A list of texts, not empty.
+    Names,
+    /// An object with these keys, at least one of them.
+    Object(&'static [Field]),
+    /// A condition: an object with the keys of [`crate::condition::FIELDS`].
+    Condition,
+    /// A list of conditions, not empty.
+    Conditions,
+}
+
+/// A word that may stand at a key, and what it means.
+pub(crate) struct Word {
+    pub(crate) name: &'static str,
+    pub(crate) manual: &'static str,
+}
+
+impl Shape {
+    /// For a sentence: what is expected.
+    pub(crate) fn described(&self) -> String {
+        match self {
+            Self::Text => "a text".to_owned(),
+            Self::Flag => "true or false".to_owned(),
+            Self::Count => "a whole number from 1, in digits".to_owned(),
+            Self::Word(words) => {
+                let quoted: Vec<String> = words.iter().map(|word| format!("\"{}\"", word.name)).collect();
+                quoted.join(" or ")
+            }
+            Self::Names => "a list of texts".to_owned(),
+            Self::Object(fields) => format!("an object with {}", keys(fields)),
+            Self::Condition => "a condition".to_owned(),
+            Self::Conditions => "a list of conditions".to_owned(),
+        }
+    }
+}
+
+/// The keys of a table, for a sentence.
+fn keys(fields: &[Field]) -> String {
+    fields.iter().map(|field| format!("\"{}\"", field.name)).collect::<Vec<_>>().join(", ")
+}
+
+/// An object of a policy file, read by key. What [`Object::check`] has refused reads as absent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Object<'d> {
+    pub(crate) source: &'d Source<'d>,
+    node: &'d ast::Object<'d>,
+}
+
+/// A text in a policy file, and where it stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Text<'d> {
+    pub(crate) source: &'d Source<'d>,
+    pub(crate) value: &'d str,
+    range: Range,
+}
+
+impl Text<'_> {
+    /// A problem with this text.
+    pub(crate) fn problem(&self, message: String, suggestion: Option<String>) -> Problem {
+        self.source.problem(self.range, message, suggestion)
+    }
+}
+
+impl<'d> Object<'d> {
+    pub(crate) fn new(source: &'d Source<'d>, node: &'d ast::Object<'d>) -> Self {
+        Self { source, node }
+    }
+
+    /// The line it starts on.
+    pub(crate) fn line(&self) -> usize {
+        self.source.line(self.node.range.start)
+    }
+
+    /// Whether it has a key, whatever stands there.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.value(name).is_some()
+    }
+
+    /// A problem with the object as a whole.
+    pub(crate) fn problem(&self, message: String, suggestion: Option<String>) -> Problem {
+        self.source.problem(self.node.range, message, suggestion)
+    }
+
+    /// A problem with the key `name`, or with the object where it is absent.
+    pub(crate) fn problem_at(&self, name: &str, message: String, suggestion: Option<String>) -> Problem {
+        let property = self.node.properties.iter().find(|property| property.name.as_str() == name);
+        let range = property.map_or(self.node.range, |property| property.name.range());
+        self.source.problem(range, message, suggestion)
+    }
+
+    /// Reports every key that is not in the tables, is there twice, is missing, or holds something of another shape.
+    pub(crate) fn check(&self, tables: &[&'static [Field]], problems: &mut Problems) {
+        self.check_present(tables, problems);
+        for field in tables.iter().copied().flatten().filter(|field| field.required && !self.has(field.name)) {
+            let suggestion = Some(format!("add \"{}\": {}", field.name, field.shape.described()));
+            problems.push(self.problem(format!("\"{}\" is missing", field.name), suggestion));
+        }
+    }
+
+    /// The same, without asking for what is missing.
+    pub(crate) fn check_present(&self, tables: &[&'static [Field]], problems: &mut Problems) {
+        let fields = || tables.iter().copied().flatten();
+        let mut seen = BTreeSet::new();
+        for property in &self.node.properties {
+            let name = property.name.as_str();
+            let at = property.name.range();
+            if !seen.insert(name) {
+                let message = format!("key \"{name}\" is there twice");
+                problems.push(self.source.problem(at, message, Some("keep one of them".to_owned())));
+                continue;
+            }
+            match fields().find(|field| field.name == name) {
+                Some(field) => self.check_value(field, &property.value, problems),
+                None => {
+                    let suggestion = did_you_mean(name, fields().map(|field| field.name))
+                        .unwrap_or_else(|| format!("known here: {}", known(fields())));
+                    problems.push(self.source.problem(at, format!("unknown key \"{name}\""), Some(suggestion)));
+                }
+            }
+        }
+    }
+
+    fn check_value(&self, field: &'static Field, value: &Value<'_>, problems: &mut Problems) {
+        let wrong = |message: String, suggestion| self.source.problem(value.range(), message, suggestion);
+        match (&field.shape, value) {
+            (Shape::Text, Value::StringLit(text)) => {
+                problems.extend(fault_of(&text.value).map(|fault| wrong(format!("\"{}\" {fault}", field.name), None)));
+            }
+            (Shape::Flag, Value::BooleanLit(_)) => {}
+            (Shape::Count, Value::NumberLit(number)) if count(number.value).is_some() => {}
+            (Shape::Word(words), Value::StringLit(text)) => {
+                let names = || words.iter().map(|word| word.name);
+                if !names().any(|name| name == text.value) {
+                    let suggestion = did_you_mean(&text.value, names())
+                        .unwrap_or_else(|| format!("write {}", field.shape.described()));
+                    problems.push(wrong(format!("unknown {} \"{}\"", field.name, text.value), Some(suggestion)));
+                }
+            }
+            (Shape::Names, Value::Array(list)) => self.check_names(field, list, problems),
+            (Shape::Conditions, Value::Array(list)) => self.check_conditions(field, list, problems),
+            (Shape::Object(fields), Value::Object(node)) => {
+                Object { source: self.source, node }.check_inner(field.name, fields, problems);
+            }
+            (Shape::Condition, Value::Object(node)) => {
+                Object { source: self.source, node }.check_inner(field.name, crate::condition::FIELDS, problems);
+            }
+            (shape, other) => {
+                let written = match other {
+                    Value::NumberLit(number) => number.value.to_owned(),
+                    other => kind_of(other).to_owned(),
+                };
+                problems.push(wrong(format!("\"{}\" is {}, not {written}", field.name, shape.described()), None));
+            }
+        }
+    }
+
+    /// Checks an object that stands at a key, and that it is not empty: an empty one says nothing, and so would either
+    /// match nothing or everything.
+    fn check_inner(&self, name: &str, fields: &'static [Field], problems: &mut Problems) {
+        if self.node.properties.is_empty() {
+            let suggestion = Some(format!("say one of {}, or leave \"{name}\" out", keys(fields)));
+            problems.push(self.problem(format!("\"{name}\" is empty"), suggestion));
+        }
+        self.check(&[fields], problems);
+    }
+
+    fn check_names(&self, field: &Field, list: &ast::Array<'_>, problems: &mut Problems) {
+        self.check_not_empty(field, list, problems);
+        for element in &list.elements {
+            let fault = match element {
+                Value::StringLit(text) => fault_of(&text.value),
+                other => Some(format!("holds {}, not a text", kind_of(other))),
+            };
+            let problem = |fault| self.source.problem(element.range(), format!("\"{}\" {fault}", field.name), None);
+            problems.extend(fault.map(problem));
+        }
+    }
+
+    fn check_conditions(&self, field: &Field, list: &ast::Array<'_>, problems: &mut Problems) {
+        self.check_not_empty(field, list, problems);
+        for element in &list.elements {
+            match element {
+                Value::Object(node) => {
+                    Object { source: self.source, node }.check_inner(field.name, crate::condition::FIELDS, problems);
+                }
+                other => {
+                    let message = format!("\"{}\" holds {}, not a condition", field.name, kind_of(other));
+                    problems.push(self.source.problem(other.range(), message, None));
+                }
+            }
+        }
+    }
+
+    fn check_not_empty(&self, field: &Field, list: &ast::Array<'_>, problems: &mut Problems) {
+        if list.elements.is_empty() {
+            let suggestion = Some(format!("name at least one, or leave \"{}\" out", field.name));
+            problems.push(self.source.problem(list.range, format!("\"{}\" is an empty list", field.name), suggestion));
+        }
+    }
+
+    /// The keys it has, in the order of the file.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &'d str> + use<'d> {
+        self.node.properties.iter().map(|property| property.name.as_str())
+    }
+
+    fn value(&self, name: &str) -> Option<&'d Value<'d>> {
+        self.node.properties.iter().find(|property| property.name.as_str() == name).map(|property| &property.value)
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Option<Text<'d>> {
+        self.value(name).and_then(|value| self.text_of(value))
+    }
+
+    pub(crate) fn flag(&self, name: &str) -> bool {
+        matches!(self.value(name), Some(Value::BooleanLit(flag)) if flag.value)
+    }
+
+    pub(crate) fn count(&self, name: &str) -> Option<u64> {
+        self.value(name)?.as_number_lit().and_then(|number| count(number.value))
+    }
+
+    /// The texts of a list; nothing where there is none.
+    pub(crate) fn names(&self, name: &str) -> impl Iterator<Item = Text<'d>> + use<'d> {
+        let object = *self;
+        let elements = self.value(name).and_then(Value::as_array).map_or(&[][..], |list| &list.elements);
+        elements.iter().filter_map(move |element| object.text_of(element))
+    }
+
+    pub(crate) fn object(&self, name: &str) -> Option<Object<'d>> {
+        let node = self.value(name)?.as_object()?;
+        Some(Object { source: self.source, node })
+    }
+
+    /// The objects of a list; nothing where there is none.
+    pub(crate) fn objects(&self, name: &str) -> impl Iterator<Item = Object<'d>> + use<'d> {
+        let source = self.source;
+        let elements = self.value(name).and_then(Value::as_array).map_or(&[][..], |list| &list.elements);
+        elements.iter().filter_map(Value::as_object).map(move |node| Object { source, node })
+    }
+
+    fn text_of(&self, value: &'d Value<'d>) -> Option<Text<'d>> {
+        let text = value.as_string_lit()?;
+        Some(Text { source: self.source, value: &text.value, range: text.range })
+    }
+}
+
+/// The keys of a table, for a suggestion.
+fn known<'f>(fields: impl Iterator<Item = &'f Field>) -> String {
+    fields.map(|field| field.name).collect::<Vec<_>>().join(", ")
+}
+
+/// A whole number from 1 that PostgreSQL's `bigint` holds.
+fn count(written: &str) -> Option<u64> {
+    written.parse().ok().filter(|number| (1..=i64::MAX.unsigned_abs()).contains(number))
+}
+
+/// What is wrong with a text, to follow its key in a sentence.
+fn fault_of(text: &str) -> Option<String> {
+    if text.trim().is_empty() {
+        return Some("holds an empty text".to_owned());
+    }
+    let too_long = text.chars().nth(TEXT_CHARACTERS_MAX).is_some();
+    too_long.then(|| format!("holds a text longer than {TEXT_CHARACTERS_MAX} characters"))
+}

@@ -1,0 +1,183 @@
+//! The manual and the JSON Schema of policy files, printed from the tables that also check them.
+//!
+//! Both are committed, as `RULES.md` and `schema.json`; a test compares them with what is printed here. With
+//! `UPDATE=1` in the environment the test writes them.
+
+use serde_json::{Map, Value, json};
+
+use crate::condition;
+use crate::fields::{Field, Shape};
+use crate::rules::{COMMON_FIELDS, RULES, RuleKind};
+
+/// The manual of every kind of rule, as Markdown.
+pub fn reference() -> String {
+    let mut page = String::from(
+        "<!-- Printed from src/rules; run `UPDATE=1 cargo test -p passgate-policy` after a change. -->\n\n\
+         # Rules\n\n\
+         A policy file holds one policy or a list of policies, in JSON; comments and trailing commas are allowed. \
+         Unknown keys are refused. Start a file with `\"$schema\"`, or point your editor at \
+         [schema.json](schema.json), to have it checked as you type.\n\n\
+         When several rules refuse a statement, all of them are recorded and they are told in the order of this \
+         page. Deny wins.\n\n\
+         ## Every policy\n\n",
+    );
+    page.push_str(&field_table(COMMON_FIELDS));
+    page.push_str(
+        "\n### applies_to\n\nWhat is said under several keys must all hold; of one list, one entry is enough.\n\n",
+    );
+    page.push_str(&field_table(crate::audience::FIELDS));
+    for kind in RULES {
+        page.push_str(&section(kind));
+    }
+    page
+}
+
+fn section(kind: &RuleKind) -> String {
+    let manual: Vec<&str> = kind.manual.lines().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
+    let mut section = format!("\n## {}\n\n{}\n", kind.name, manual.join("\n").trim());
+    if !kind.fields.is_empty() {
+        section.push_str(&format!("\n{}", field_table(kind.fields)));
+    }
+    for field in kind.fields {
+        match &field.shape {
+            Shape::Word(words) => {
+                let rows: String =
+                    words.iter().map(|word| format!("| `{}` | {} |\n", word.name, word.manual)).collect();
+                section.push_str(&format!("\n### {}\n\n| Word | What it means |\n|---|---|\n{rows}", field.name));
+            }
+            Shape::Condition => section.push_str(&condition_section()),
+            _ => {}
+        }
+    }
+    section.push_str(&format!("\nAccepted:\n\n```jsonc\n{}\n```\n", kind.accepted.trim()));
+    section.push_str(&format!(
+        "\nRefused:\n\n```jsonc\n{}\n```\n\n```text\n{}\n```\n",
+        kind.refused.file, kind.refused.problem
+    ));
+    section
+}
+
+fn condition_section() -> String {
+    let mut section = format!("\n### Keys of a condition\n\n{}", field_table(condition::FIELDS));
+    let operators = condition::FIELDS.iter().find_map(|field| match &field.shape {
+        Shape::Object(operators) => Some(operators),
+        _ => None,
+    });
+    if let Some(operators) = operators {
+        section.push_str(&format!("\n### How names are compared\n\n{}", field_table(operators)));
+    }
+    section
+}
+
+fn field_table(fields: &[Field]) -> String {
+    let row = |field: &Field| {
+        let needed = if field.required { " (required)" } else { "" };
+        format!("| `{}`{needed} | {} | {} |\n", field.name, field.shape.described(), field.manual)
+    };
+    let rows: String = fields.iter().map(row).collect();
+    format!("| Key | Holds | What it does |\n|---|---|---|\n{rows}")
+}
+
+/// The JSON Schema of a policy file (draft 7, which editors read), as text.
+pub fn json_schema() -> String {
+    let kinds: Vec<Value> = RULES.iter().map(|kind| json!({ "$ref": definition(kind.name) })).collect();
+    let mut definitions: Map<String, Value> =
+        RULES.iter().map(|kind| (definition_name(kind.name), kind_schema(kind))).collect();
+    definitions.insert("a_condition".to_owned(), object_schema(condition::FIELDS.iter(), true));
+    let mut schema = json!({
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "Passgate policy file",
+        "description": "One policy, or a list of policies.",
+        "anyOf": [
+            { "$ref": "#/definitions/policy" },
+            { "type": "array", "items": { "$ref": "#/definitions/policy" } }
+        ],
+        "definitions": { "policy": { "anyOf": kinds } },
+    });
+    if let Some(Value::Object(all)) = schema.get_mut("definitions") {
+        all.extend(definitions);
+    }
+    format!("{schema:#}\n")
+}
+
+fn definition(name: &str) -> String {
+    format!("#/definitions/{}", definition_name(name))
+}
+
+fn definition_name(kind: &str) -> String {
+    format!("rule_{kind}")
+}
+
+fn kind_schema(kind: &RuleKind) -> Value {
+    let common = COMMON_FIELDS.iter().filter(|field| field.name != "check");
+    let mut schema = object_schema(common.chain(kind.fields), false);
+    let first: Vec<&str> = kind.manual.lines().take_while(|line| !line.trim().is_empty()).map(str::trim).collect();
+    if let Value::Object(parts) = &mut schema {
+        parts.insert("description".to_owned(), first.join(" ").into());
+    }
+    if !kind.marked_by_key {
+        if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+            properties.insert("check".to_owned(), json!({ "const": kind.name, "description": first.join(" ") }));
+        }
+        if let Some(Value::Array(required)) = schema.get_mut("required") {
+            required.push("check".into());
+        }
+    }
+    schema
+}
+
+fn object_schema<'f>(fields: impl Iterator<Item = &'f Field> + Clone, not_empty: bool) -> Value {
+    let properties: Map<String, Value> =
+        fields.clone().map(|field| (field.name.to_owned(), field_schema(field))).collect();
+    let required: Vec<&str> = fields.filter(|field| field.required).map(|field| field.name).collect();
+    let mut schema =
+        json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false });
+    if let (true, Value::Object(parts)) = (not_empty, &mut schema) {
+        parts.insert("minProperties".to_owned(), 1.into());
+    }
+    schema
+}
+
+fn field_schema(field: &Field) -> Value {
+    let mut schema = match &field.shape {
+        Shape::Text => json!({ "type": "string", "minLength": 1 }),
+        Shape::Flag => json!({ "type": "boolean" }),
+        Shape::Count => json!({ "type": "integer", "minimum": 1 }),
+        Shape::Word(words) => json!({ "enum": words.iter().map(|word| word.name).collect::<Vec<_>>() }),
+        Shape::Names => json!({ "type": "array", "minItems": 1, "items": { "type": "string", "minLength": 1 } }),
+        Shape::Object(fields) => object_schema(fields.iter(), true),
+        // Keys beside `$ref` are ignored in draft 7, hence `allOf`.
+        Shape::Condition => json!({ "allOf": [{ "$ref": "#/definitions/a_condition" }] }),
+        Shape::Conditions => {
+            json!({ "type": "array", "minItems": 1, "items": { "$ref": "#/definitions/a_condition" } })
+        }
+    };
+    if let Value::Object(parts) = &mut schema {
+        parts.insert("description".to_owned(), field.manual.into());
+    }
+    schema
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compare(name: &str, printed: &str) {
+        let path = format!("{}/{name}", env!("CARGO_MANIFEST_DIR"));
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&path, printed).expect("the file is written");
+        }
+        let committed = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(committed == printed, "{name} is out of date: run `UPDATE=1 cargo test -p passgate-policy`");
+    }
+
+    #[test]
+    fn the_committed_manual_is_the_printed_one() {
+        compare("RULES.md", &reference());
+    }
+
+    #[test]
+    fn the_committed_schema_is_the_printed_one() {
+        compare("schema.json", &json_schema());
+    }
+}

@@ -1,0 +1,146 @@
+//! The kinds of rules: one file per kind, one row in [`RULES`].
+//!
+//! A row carries the kind's manual, its keys, a policy that is accepted and one that is refused, and the function that
+//! compiles all policies of the kind into one [`Judge`]. A kind whose rule always holds compiles to it from no policy.
+
+use crate::audience;
+use crate::compile::{Context, Policy};
+use crate::decide::Judge;
+use crate::fields::{Field, Shape};
+
+/// Defines a row whose doc comment is its manual.
+macro_rules! rule_kind {
+    ($(#[doc = $manual:literal])+ $name:ident { $($field:ident: $value:expr,)+ }) => {
+        $(#[doc = $manual])+
+        pub(super) static $name: $crate::rules::RuleKind =
+            $crate::rules::RuleKind { manual: concat!($($manual, "\n"),+), $($field: $value),+ };
+    };
+}
+
+mod condition;
+mod no_cross_join;
+mod no_mutations;
+mod row_limit;
+mod schema_whitelist;
+
+/// One kind of rule.
+pub(crate) struct RuleKind {
+    /// Its name, as `check` gives it.
+    pub(crate) name: &'static str,
+    /// Whether a policy is of this kind by having a key of its name, instead of by `check`.
+    pub(crate) marked_by_key: bool,
+    /// What it does and why: the doc comment.
+    pub(crate) manual: &'static str,
+    /// The keys of its own, beside [`COMMON_FIELDS`].
+    pub(crate) fields: &'static [Field],
+    /// A policy file that is accepted.
+    pub(crate) accepted: &'static str,
+    /// A policy file that is refused, and why.
+    pub(crate) refused: Refused,
+    /// Compiles all policies of this kind, reporting every problem in them.
+    pub(crate) compile: fn(&[Policy<'_>], &mut Context<'_>) -> Box<dyn Judge>,
+}
+
+/// A policy file that is refused.
+pub(crate) struct Refused {
+    /// Its text.
+    pub(crate) file: &'static str,
+    /// The problem as it prints, without the file's name.
+    pub(crate) problem: &'static str,
+}
+
+/// Every kind of rule. What comes first here is told first when several refuse.
+pub(crate) static RULES: [&RuleKind; 5] = [
+    &condition::CONDITION,
+    &no_mutations::NO_MUTATIONS,
+    &schema_whitelist::SCHEMA_WHITELIST,
+    &no_cross_join::NO_CROSS_JOIN,
+    &row_limit::ROW_LIMIT,
+];
+
+/// The keys that every policy may have.
+pub(crate) const COMMON_FIELDS: &[Field] = &[
+    Field {
+        name: "$schema",
+        shape: Shape::Text,
+        required: false,
+        manual: "Where an editor finds the schema of policy files; ignored otherwise.",
+    },
+    Field {
+        name: "name",
+        shape: Shape::Text,
+        required: true,
+        manual: "What the policy is called, in refusals and in the audit log. No two policies share a name.",
+    },
+    Field {
+        name: "description",
+        shape: Shape::Text,
+        required: false,
+        manual: "What it is for, for those who read the file. Never shown to the people it applies to.",
+    },
+    Field {
+        name: "check",
+        shape: Shape::Text,
+        required: false,
+        manual: "The kind of rule. Left out where there is a `condition`.",
+    },
+    Field {
+        name: "applies_to",
+        shape: Shape::Object(audience::FIELDS),
+        required: false,
+        manual: "Whom and which sources it is for; everybody and all sources where it is left out.",
+    },
+    Field {
+        name: "message",
+        shape: Shape::Text,
+        required: false,
+        manual: "What a person reads when this policy refuses a statement.",
+    },
+    Field {
+        name: "unknown_ok",
+        shape: Shape::Flag,
+        required: false,
+        manual: "Accept names that no source has, such as a table that is yet to be made: they are warnings, not \
+                 errors.",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{PolicyFile, compile};
+
+    fn compiled(text: &str) -> Result<crate::PolicySet, String> {
+        let file = PolicyFile { path: "p.json".to_owned(), text: text.to_owned() };
+        compile(&[file], None).map_err(|problems| {
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n").replace("p.json:", "")
+        })
+    }
+
+    #[test]
+    fn every_row_has_a_manual_an_accepted_and_a_refused_file() {
+        for kind in RULES {
+            assert!(kind.manual.lines().count() > 2, "{}: say what it does and why", kind.name);
+            compiled(kind.accepted).unwrap_or_else(|problems| panic!("{}: {problems}", kind.name));
+            assert_eq!(compiled(kind.refused.file).unwrap_err(), kind.refused.problem, "{}", kind.name);
+        }
+    }
+
+    #[test]
+    fn no_two_rows_share_a_name_and_none_takes_a_common_key() {
+        let mut names: Vec<_> = RULES.iter().map(|kind| kind.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), RULES.len());
+        for field in RULES.iter().flat_map(|kind| kind.fields) {
+            assert!(COMMON_FIELDS.iter().all(|common| common.name != field.name), "{}", field.name);
+        }
+    }
+
+    #[test]
+    fn every_field_of_every_kind_has_its_sentence() {
+        for field in COMMON_FIELDS.iter().chain(RULES.iter().flat_map(|kind| kind.fields)) {
+            assert!(field.manual.ends_with('.'), "{}", field.name);
+        }
+    }
+}

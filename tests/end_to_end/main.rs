@@ -1,0 +1,9 @@
+//! The main job, seen from outside: real clients, real tokens, real PostgreSQL, the real program.
+//!
+//! Each test starts the gateway it needs and shares the servers behind it with the others.
+
+mod failures;
+mod operation;
+mod people;
+mod refusals;
+mod streams;
