@@ -31,7 +31,7 @@ pub(super) fn read(folder: &Path) -> Result<PolicySet, Vec<Problem>> {
         return Err(problems);
     }
     let files: Vec<PolicyFile> = files.into_iter().filter_map(Result::ok).collect();
-    passgate_policy::compile(&files).map_err(|problems| problems.into_iter().map(Problem::from).collect())
+    passgate_policy::compile(&files, None).map_err(|problems| problems.into_iter().map(Problem::from).collect())
 }
 
 fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
