@@ -40,7 +40,9 @@ pub(crate) struct Context<'k> {
 
 impl Context<'_> {
     /// Reports a name that nothing has: a problem, or a warning where the policy says `unknown_ok`.
-    pub(crate) fn report_unknown(&mut self, problem: Problem, unknown_ok: bool) {
+    pub(crate) fn report_unknown(&mut self, mut problem: Problem, unknown_ok: bool) {
+        let accept = || "name one that exists, or add \"unknown_ok\": true".to_owned();
+        problem.suggestion.get_or_insert_with(accept);
         if unknown_ok { &mut self.warnings } else { &mut self.problems }.push(problem);
     }
 }

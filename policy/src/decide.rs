@@ -139,12 +139,17 @@ pub(crate) fn applying<'h>(headers: &'h [Header], request: &Request) -> Option<&
 
 /// `a`, `a and b`, `a, b and 3 more`: at most `most` of them are spelled out.
 pub(crate) fn listed<T: fmt::Display>(items: &[T], most: usize) -> String {
+    joined(items, most, "and")
+}
+
+/// The same with another word before the last, such as `or`.
+pub(crate) fn joined<T: fmt::Display>(items: &[T], most: usize, word: &str) -> String {
     let mut shown: Vec<String> = items.iter().take(most).map(ToString::to_string).collect();
     if items.len() > most {
         shown.push(format!("{} more", items.len() - most));
     }
     match shown.pop() {
-        Some(last) if !shown.is_empty() => format!("{} and {last}", shown.join(", ")),
+        Some(last) if !shown.is_empty() => format!("{} {word} {last}", shown.join(", ")),
         Some(last) => last,
         None => String::new(),
     }

@@ -276,7 +276,7 @@ impl<'d> Object<'d> {
     }
 
     fn text_of(&self, value: &'d Value<'d>) -> Option<Text<'d>> {
-        let text = value.as_string_lit()?;
+        let text = value.as_string_lit().filter(|text| fault_of(&text.value).is_none())?;
         Some(Text { source: self.source, value: &text.value, range: text.range })
     }
 }

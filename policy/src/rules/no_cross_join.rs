@@ -2,7 +2,7 @@
 
 use super::Refused;
 use crate::compile::{Context, Policy};
-use crate::decide::{Header, Judge, Verdict, always, applying, listed};
+use crate::decide::{Header, Judge, Verdict, always, applying, joined};
 use crate::{Reason, Request, Unlinked};
 
 /// Relations spelled out in one refusal.
@@ -56,17 +56,17 @@ fn reason(header: &Header, unlinked: &Unlinked) -> Reason {
     let relation = &unlinked.relation;
     let others = match unlinked.others.is_empty() {
         true => "the other relations".to_owned(),
-        false => listed(&unlinked.others, RELATIONS_SHOWN_MAX),
+        false => joined(&unlinked.others, RELATIONS_SHOWN_MAX, "or"),
     };
-    let example = match unlinked.others.first() {
-        Some(other) => format!(", such as {relation}.<column> = {other}.<column>"),
-        None => String::new(),
+    let hint = match unlinked.others.first() {
+        Some(other) => format!("Add a join condition, such as {relation}.<column> = {other}.<column>."),
+        None => format!("Add a join condition that uses a column of {relation}."),
     };
     Reason {
         rule: header.rule.clone(),
         message: header.message_or(|| format!("{relation} is not joined to {others}")),
-        detail: format!("no condition uses columns of both {relation} and {others}"),
-        hint: format!("Add a join condition between {relation} and {others}{example}."),
+        detail: format!("no condition uses columns of both {relation} and another relation"),
+        hint,
         at: Some(unlinked.at),
     }
 }

@@ -54,7 +54,7 @@ fn reason(header: &Header, command: &str, at: Option<Place>) -> Reason {
         rule: header.rule.clone(),
         message: header.message_or(|| format!("{command} is not permitted, only reads are")),
         detail: format!("{command} is not a read"),
-        hint: "Write a SELECT without it; changes are made at the source, not through the gateway.".to_owned(),
+        hint: format!("Leave {command} out; changes are made at the source, not through the gateway."),
         at,
     }
 }

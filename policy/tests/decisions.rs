@@ -1,0 +1,182 @@
+//! Plays `cases/decisions/*.json`: policies from `examples/`, statements as the gateway resolves them, and the answers
+//! as a person reads them. With `UPDATE=1` in the environment the answers are written anew, to be reviewed as text.
+//!
+//! A case names the person (`user`, `groups`, `roles`, `tenant`), the `source`, and what the statement has, each with
+//! its place: `tables` (`"1:15 analytics.v on analytics.t"`), `functions` (`"1:8 pg_catalog.lower pure"`), `unlinked`
+//! (`"1:20 b to a, c"`), `writes` (`"1:1 INSERT"`).
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::sync::Arc;
+
+use passgate_policy::{
+    Decision, Facts, FunctionUse, Identity, Obligation, PersonName, Place, PolicyFile, PolicySet, Proof, Request, Role,
+    SourceName, StatementDigest, StatementKind, TableName, TableUse, Tenant, Unlinked, Write, compile, decide,
+};
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Script {
+    policies: Vec<String>,
+    cases: Vec<Case>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    groups: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    roles: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tables: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    functions: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unlinked: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    writes: Vec<String>,
+    #[serde(default)]
+    answer: Vec<String>,
+}
+
+#[test]
+fn the_cases_are_answered_as_written() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut played = 0;
+    let mut failures = Vec::new();
+    for entry in fs::read_dir(root.join("cases/decisions")).unwrap() {
+        let path = entry.unwrap().path();
+        let mut script: Script = serde_json::from_str(&fs::read_to_string(&path).unwrap())
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let policies = load(root, &script.policies);
+        for case in &mut script.cases {
+            let answer = answer(&policies, case);
+            if answer != case.answer {
+                let (is, was) = (answer.join("\n  "), case.answer.join("\n  "));
+                failures.push(format!("{}: {}\n  {is}\ninstead of\n  {was}", path.display(), case.name));
+                case.answer = answer;
+            }
+            played += 1;
+        }
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(&path, serde_json::to_string_pretty(&script).unwrap() + "\n").unwrap();
+            failures.clear();
+        }
+    }
+    assert!(played > 0, "no case was played");
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+fn load(root: &Path, names: &[String]) -> PolicySet {
+    let file = |name: &String| {
+        let text = fs::read_to_string(root.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        PolicyFile { path: name.clone(), text }
+    };
+    let files: Vec<PolicyFile> = names.iter().map(file).collect();
+    compile(&files, None).unwrap_or_else(|problems| panic!("{problems:?}"))
+}
+
+fn answer(policies: &PolicySet, case: &Case) -> Vec<String> {
+    match decide(policies, &request(case)) {
+        Decision::Allow(permit) => {
+            let obligations = permit.obligations().iter().map(|obligation| match obligation {
+                Obligation::LimitRows { rows, rule } => format!("ALLOWED at most {rows} rows, by {rule}"),
+            });
+            let fired = permit.fired().iter().map(|rule| format!("FIRED {rule}"));
+            obligations.chain(fired).collect()
+        }
+        Decision::Deny(reasons) => reasons
+            .iter()
+            .flat_map(|reason| {
+                let place = reason.at.map_or_else(String::new, |at| format!(", at {at}"));
+                [
+                    format!("REFUSED by {}{place}", reason.rule),
+                    format!("MESSAGE {}", reason.message),
+                    format!("DETAIL {}", reason.detail),
+                    format!("HINT {}", reason.hint),
+                ]
+            })
+            .collect(),
+    }
+}
+
+fn request(case: &Case) -> Request {
+    let source = SourceName::new(case.source.as_deref().unwrap_or("warehouse"));
+    let identity = Identity {
+        person: PersonName::new(case.user.as_deref().unwrap_or("ana")),
+        subject: "1".to_owned(),
+        email: None,
+        tenant: Tenant::new(case.tenant.as_deref().unwrap_or("acme")),
+        groups: case.groups.iter().cloned().collect(),
+        roles: case.roles.iter().map(Role::new).collect(),
+        claims: serde_json::Map::new(),
+        proof: Proof { method: "scram", issuer: "people".to_owned(), expires_at: None },
+    };
+    Request {
+        statement: StatementDigest([7; 32]),
+        kind: if case.writes.is_empty() { StatementKind::Query } else { StatementKind::Write },
+        identity: Arc::new(identity),
+        tables: case.tables.iter().map(|written| table_use(written, &source)).collect(),
+        functions: case.functions.iter().map(|written| function_use(written)).collect(),
+        unlinked: case.unlinked.iter().map(|written| unlinked(written)).collect(),
+        writes: case.writes.iter().map(|written| write(written)).collect(),
+        source,
+        facts: Facts {
+            now: 0,
+            application_name: String::new(),
+            client_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            declared: BTreeMap::new(),
+        },
+    }
+}
+
+fn place(written: &str) -> (Place, &str) {
+    let (place, rest) = written.split_once(' ').expect("place, then what stands there");
+    let (line, column) = place.split_once(':').expect("line:column");
+    (Place { line: line.parse().unwrap(), column: column.parse().unwrap() }, rest)
+}
+
+fn table(written: &str, source: &SourceName) -> TableName {
+    let (schema, table) = written.split_once('.').expect("schema.table");
+    TableName { source: source.clone(), schema: schema.to_owned(), table: table.to_owned() }
+}
+
+fn table_use(written: &str, source: &SourceName) -> TableUse {
+    let (at, rest) = place(written);
+    let (name, below) = rest.split_once(" on ").unwrap_or((rest, ""));
+    let below = below.split(", ").filter(|below| !below.is_empty());
+    TableUse { table: table(name, source), at, built_on: below.map(|below| table(below, source)).collect() }
+}
+
+fn function_use(written: &str) -> FunctionUse {
+    let (at, rest) = place(written);
+    let (name, pure) = rest.strip_suffix(" pure").map_or((rest, false), |name| (name, true));
+    let (schema, name) = name.split_once('.').expect("schema.function");
+    FunctionUse { schema: schema.to_owned(), name: name.to_owned(), pure, at }
+}
+
+fn unlinked(written: &str) -> Unlinked {
+    let (at, rest) = place(written);
+    let (relation, others) = rest.split_once(" to ").unwrap_or((rest, ""));
+    let others = others.split(", ").filter(|other| !other.is_empty()).map(str::to_owned);
+    Unlinked { relation: relation.to_owned(), others: others.collect(), at }
+}
+
+fn write(written: &str) -> Write {
+    let (at, command) = place(written);
+    let command = ["INSERT", "DELETE", "FOR UPDATE", "SELECT INTO"].into_iter().find(|known| *known == command);
+    Write { command: command.expect("a known command"), at }
+}

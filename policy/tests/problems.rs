@@ -1,0 +1,46 @@
+//! Compiles `cases/problems/*.json` and compares what is reported, underlined, with the `.txt` beside each. With
+//! `UPDATE=1` in the environment the texts are written anew, to be reviewed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use passgate_policy::{Known, PolicyFile, Problem, SourceName, TableName, compile};
+
+#[test]
+fn every_problem_is_reported_as_written() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases/problems");
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    assert!(!paths.is_empty(), "no case was played");
+    let known = known();
+    for path in paths {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let file = PolicyFile { path: name.clone(), text: fs::read_to_string(&path).unwrap() };
+        let against = name.starts_with("unknown_").then_some(&known);
+        let reported = match compile(std::slice::from_ref(&file), against) {
+            Ok(set) => format!("accepted, with warnings\n\n{}", shown(&file, set.warnings())),
+            Err(problems) => shown(&file, &problems),
+        };
+        let expected = path.with_extension("txt");
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(&expected, &reported).unwrap();
+        }
+        let written = fs::read_to_string(&expected).unwrap_or_default();
+        assert!(reported == written, "{name} reports\n\n{reported}\ninstead of\n\n{written}");
+    }
+}
+
+fn shown(file: &PolicyFile, problems: &[Problem]) -> String {
+    problems.iter().map(|problem| format!("{problem}\n{}\n\n", problem.underlined(&file.text))).collect()
+}
+
+/// What the cases called `unknown_` are compiled against.
+fn known() -> Known {
+    let mut known = Known::new();
+    for (schema, table) in [("analytics", "dim_patient"), ("analytics", "fct_sales"), ("reference", "countries")] {
+        let source = SourceName::new("warehouse");
+        known.add_table(TableName { source, schema: schema.to_owned(), table: table.to_owned() });
+    }
+    known.add_function(SourceName::new("warehouse"), "analytics".to_owned(), "fiscal_quarter".to_owned());
+    known
+}
