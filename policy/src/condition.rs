@@ -90,6 +90,16 @@ pub(crate) struct Evidence {
     pub(crate) built_on: Option<String>,
 }
 
+impl Evidence {
+    /// What it is, without its place.
+    pub(crate) fn named(&self) -> String {
+        match &self.built_on {
+            Some(below) => format!("{}, which is built on {below}", self.name),
+            None => self.name.clone(),
+        }
+    }
+}
+
 impl fmt::Display for Evidence {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { at, name, built_on } = self;

@@ -131,9 +131,10 @@ impl Rule {
                 true => format!("blocked by policy \"{}\"", rule.policy),
                 false => format!("access to {offending} is blocked by policy \"{}\"", rule.policy),
             }),
-            detail: match names.is_empty() {
-                true => "the condition holds for the statement as a whole".to_owned(),
-                false => format!("the statement names {}", listed(&evidence, EVIDENCE_SHOWN_MAX)),
+            detail: match evidence.as_slice() {
+                [] => "the condition holds for the statement as a whole".to_owned(),
+                [one] => format!("the statement names {}", one.named()),
+                several => format!("the statement names {}", listed(several, EVIDENCE_SHOWN_MAX)),
             },
             hint: match names.is_empty() {
                 true => format!("To run it as it is, {owner}."),
