@@ -17,11 +17,11 @@ exec 3<&0
 "$@" 3<&- </dev/null >>"$log" 2>&1 &
 child=$!
 echo "$child"
-exec >/dev/null
-( cat <&3 >/dev/null; kill -s "$signal" "$child"; sleep 10; kill -s KILL "$child" ) 2>/dev/null &
+exec >/dev/null 2>&1
+( cat <&3; kill -s "$signal" "$child"; sleep 10; kill -s KILL "$child" ) &
 watcher=$!
 wait "$child"; status=$?
-kill "$watcher" 2>/dev/null
+kill "$watcher"
 [ -z "$folder" ] || rm -rf "$folder"
 exit "$status"
 "#;
@@ -89,6 +89,11 @@ impl Server {
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").args(["-s", name, &self.process_id.to_string()]).status().expect("kill runs");
         assert!(status.success(), "process {} is gone; its log:\n{}", self.process_id, self.log());
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&self) -> bool {
+        Path::new("/proc").join(self.process_id.to_string()).exists()
     }
 
     /// The exit code, once it has ended by itself.

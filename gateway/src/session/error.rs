@@ -1,6 +1,6 @@
 //! What a session itself refuses, and how a session ends.
 
-use passgate_policy::Reasons;
+use passgate_policy::{Reason, Reasons};
 use passgate_wire as wire;
 
 use crate::error::ClientError;
@@ -171,8 +171,7 @@ impl ClientError for Error {
 
     fn detail(&self) -> Option<String> {
         match self {
-            // The rule words it, with its own name, file and line, and the place in the statement.
-            Self::Denied(reasons) => Some(sentence(&reasons.first().detail)).filter(|detail| !detail.is_empty()),
+            Self::Denied(reasons) => Some(why(reasons.first())),
             _ => None,
         }
     }
@@ -211,9 +210,13 @@ impl ClientError for Error {
     }
 }
 
-/// A detail ends with a full stop.
-fn sentence(text: &str) -> String {
-    if text.is_empty() || text.ends_with('.') { text.to_owned() } else { format!("{text}.") }
+/// The rule, where it is written, and what in the statement offends it.
+fn why(reason: &Reason) -> String {
+    let rule = &reason.rule;
+    match reason.detail.trim_end_matches('.') {
+        "" => format!("Refused by {rule}."),
+        detail => format!("Refused by {rule}: {detail}."),
+    }
 }
 
 /// An error that may be shown to the client, of whatever room.

@@ -35,7 +35,7 @@ INSERT INTO "Odd ""Name""" VALUES (1, 'quoted');
 
 -- Rows without storage: a million of them, and some that take their time.
 CREATE VIEW million AS
-    SELECT n AS id, 'row number ' || n AS label, n * 7919 % 10007 AS amount FROM generate_series(1, 1000000) AS n;
+    SELECT n AS id, 'row number ' || n AS label, n::bigint * 7919 % 10007 AS amount FROM generate_series(1, 1000000) AS n;
 CREATE VIEW naps AS SELECT n AS id, 'awake' || pg_sleep(0.2) AS state FROM generate_series(1, 300) AS n;
 
 CREATE SCHEMA private;
