@@ -203,12 +203,13 @@ fn run_demo(options: demo::Options) -> Result<(), Failure> {
 fn check(file: &Path, connect: bool) -> Result<(), Failure> {
     let loaded = config::load(file).map_err(summed_up)?;
     loaded.warnings.iter().for_each(|warning| say(&warning.to_string()));
-    serve::check(&loaded).map_err(summed_up)?;
+    let more = serve::check(&loaded).map_err(summed_up)?;
+    more.iter().for_each(|warning| say(&warning.to_string()));
     if connect {
         let answered = runtime()?.block_on(serve::connect(&loaded)).map_err(summed_up)?;
         print(&answered.iter().map(|line| format!("{line}\n")).collect::<String>())?;
     }
-    let warnings = match loaded.warnings.len() {
+    let warnings = match loaded.warnings.len() + more.len() {
         0 => String::new(),
         1 => ", 1 warning".to_owned(),
         several => format!(", {several} warnings"),

@@ -41,6 +41,7 @@ pub struct Running {
     methods: Methods,
     sources: Arc<Sources>,
     policies: watch::Sender<Arc<PolicySet>>,
+    settings_folder: PathBuf,
     policies_folder: PathBuf,
     drain: Duration,
     http: Option<Http>,
@@ -71,7 +72,7 @@ pub async fn start(loaded: &Loaded) -> Result<Running, Vec<Problem>> {
     let audit = Audit::start(&settings.audit, &loaded.folder)
         .map_err(|error| vec![loaded.problem(&["audit"], format!("audit: {error}"), Some(error.hint))])?;
     let sources = Arc::new(Sources::new(&settings.limits.sources, parts.sources));
-    let policies = watch::Sender::new(Arc::new(parts.policies));
+    let policies = watch::Sender::new(Arc::new(parts.policies.in_force()));
     let services = Arc::new(Services {
         config: settings.limits.session.clone(),
         statement_limits: settings.limits.statement.clone(),
@@ -98,7 +99,8 @@ pub async fn start(loaded: &Loaded) -> Result<Running, Vec<Problem>> {
         methods: parts.methods,
         sources,
         policies,
-        policies_folder: loaded.folder.join(&settings.policies.folder),
+        settings_folder: loaded.folder.clone(),
+        policies_folder: settings.policies.folder.clone(),
         drain: Duration::from_secs(settings.limits.server.drain_seconds),
         http,
     })
@@ -163,9 +165,9 @@ impl Running {
     }
 
     fn reload_policies(&self) -> Result<(), Vec<String>> {
-        let policies = policies::read(&self.policies_folder).map_err(|problems| texts(&problems))?;
-        tracing::info!(revision = %policies.revision(), "policies in force");
-        self.policies.send_replace(Arc::new(policies));
+        let policies =
+            policies::read(&self.settings_folder, &self.policies_folder).map_err(|problems| texts(&problems))?;
+        self.policies.send_replace(Arc::new(policies.in_force()));
         Ok(())
     }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use passgate_connectors::Source;
-use passgate_policy::PolicySet;
 
-use super::{policies, sign_in_problem};
+use super::policies::{self, Policies};
+use super::sign_in_problem;
 use crate::auth::{Methods, SignIn};
 use crate::config::{Loaded, Problem};
 
@@ -15,12 +15,12 @@ pub(super) struct Parts {
     /// One for each listener, in their order.
     pub(super) sign_in: Vec<Arc<SignIn>>,
     pub(super) sources: Vec<Source>,
-    pub(super) policies: PolicySet,
+    pub(super) policies: Policies,
 }
 
-/// Makes every part and throws it away, for what is wrong.
-pub fn check(loaded: &Loaded) -> Result<(), Vec<Problem>> {
-    Parts::make(loaded).map(drop)
+/// Makes every part and throws it away, for what is wrong, or else for what is unwise.
+pub fn check(loaded: &Loaded) -> Result<Vec<Problem>, Vec<Problem>> {
+    Parts::make(loaded).map(|parts| parts.policies.warnings)
 }
 
 /// Asks every source whether it answers, for `passgate check --connect`. A line for each that does.
@@ -86,8 +86,8 @@ fn sources(loaded: &Loaded) -> Result<Vec<Source>, Vec<Problem>> {
     if problems.is_empty() { Ok(sources) } else { Err(problems) }
 }
 
-fn policies(loaded: &Loaded) -> Result<PolicySet, Vec<Problem>> {
-    policies::read(&loaded.folder.join(&loaded.settings.policies.folder)).map_err(|problems| {
+fn policies(loaded: &Loaded) -> Result<Policies, Vec<Problem>> {
+    policies::read(&loaded.folder, &loaded.settings.policies.folder).map_err(|problems| {
         // Without a line it is the folder that is wrong, and the settings are where it is named.
         let place = |problem: Problem| match problem.at.line {
             0 => loaded.problem(&["policies", "folder"], problem.message, problem.suggestion),

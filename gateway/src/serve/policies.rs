@@ -11,27 +11,62 @@ use crate::config::{Place, Problem, Severity};
 const FILES_MAX: usize = 1_000;
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
-/// Compiles every `*.json` file of the folder, in the order of their names.
-pub(super) fn read(folder: &Path) -> Result<PolicySet, Vec<Problem>> {
+/// Policies, and what their author should know although they can be used.
+pub(super) struct Policies {
+    pub(super) set: PolicySet,
+    pub(super) warnings: Vec<Problem>,
+}
+
+impl Policies {
+    /// The policies, once what is unwise about them has been logged.
+    pub(super) fn in_force(self) -> PolicySet {
+        for warning in &self.warnings {
+            tracing::warn!(file = warning.file, line = warning.at.line, "{}", warning.message);
+        }
+        tracing::info!(revision = %self.set.revision(), "policies in force");
+        self.set
+    }
+}
+
+/// Compiles every `*.json` file of the policy folder, in the order of their names. `named` is the folder as the settings
+/// name it, relative to `settings_folder`: people who are refused are shown the first, and operators the whole path.
+pub(super) fn read(settings_folder: &Path, named: &Path) -> Result<Policies, Vec<Problem>> {
+    let folder = &settings_folder.join(named);
     let paths = list(folder).map_err(|error| {
         let message = format!("cannot read the policy folder {}: {error}", folder.display());
         vec![problem(folder, message, Some("name a folder of *.json files, relative to the settings file"))]
     })?;
-    if paths.is_empty() {
-        let message = format!("there is no *.json file in the policy folder {}", folder.display());
-        return Err(vec![problem(folder, message, Some("a gateway without rules is not meant: write at least one"))]);
-    }
     if paths.len() > FILES_MAX {
         let message = format!("there are more than {FILES_MAX} files in the policy folder {}", folder.display());
         return Err(vec![problem(folder, message, None)]);
     }
-    let (files, problems): (Vec<_>, Vec<_>) = paths.iter().map(|path| read_file(path)).partition(Result::is_ok);
+    let read = |path: &PathBuf| {
+        let text = read_file(path)?;
+        let name = path.strip_prefix(settings_folder).unwrap_or(path);
+        Ok(PolicyFile { path: name.display().to_string(), text })
+    };
+    let (files, problems): (Vec<_>, Vec<_>) = paths.iter().map(read).partition(Result::is_ok);
     let problems: Vec<Problem> = problems.into_iter().filter_map(Result::err).collect();
     if !problems.is_empty() {
         return Err(problems);
     }
     let files: Vec<PolicyFile> = files.into_iter().filter_map(Result::ok).collect();
-    passgate_policy::compile(&files, None).map_err(|problems| problems.into_iter().map(Problem::from).collect())
+    let whole_path = |problem: &passgate_policy::Problem| {
+        let file = settings_folder.join(&problem.file).display().to_string();
+        Problem { file, ..Problem::from(problem.clone()) }
+    };
+    match passgate_policy::compile(&files, None) {
+        Ok(set) => {
+            let mut warnings: Vec<Problem> = set.warnings().iter().map(whole_path).collect();
+            if files.is_empty() {
+                let message = format!("there is no *.json file in the policy folder {}", folder.display());
+                warnings.push(problem(folder, message, Some("without rules, everybody may read what their role may")));
+            }
+            warnings.iter_mut().for_each(|warning| warning.severity = Severity::Warning);
+            Ok(Policies { set, warnings })
+        }
+        Err(problems) => Err(problems.iter().map(whole_path).collect()),
+    }
 }
 
 fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
@@ -48,7 +83,7 @@ fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn read_file(path: &Path) -> Result<PolicyFile, Problem> {
+fn read_file(path: &Path) -> Result<String, Problem> {
     let cannot =
         |error: &dyn std::fmt::Display| problem(path, format!("cannot read {}: {error}", path.display()), None);
     let mut bytes = Vec::new();
@@ -57,8 +92,7 @@ fn read_file(path: &Path) -> Result<PolicyFile, Problem> {
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(cannot(&format!("it is larger than {FILE_BYTES_MAX} bytes")));
     }
-    let text = String::from_utf8(bytes).map_err(|_| cannot(&"it is not UTF-8 text"))?;
-    Ok(PolicyFile { path: path.display().to_string(), text })
+    String::from_utf8(bytes).map_err(|_| cannot(&"it is not UTF-8 text"))
 }
 
 fn problem(path: &Path, message: String, suggestion: Option<&str>) -> Problem {
