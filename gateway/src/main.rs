@@ -251,8 +251,15 @@ fn read_password(name: &str) -> Result<Secret, Failure> {
     Ok(password)
 }
 
+/// The stack of each worker: a statement's tree is walked by recursion, as deep as `limits.statement.depth_max`.
+const STACK_BYTES: usize = 8 << 20;
+
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Runtime::new().map_err(|error| vec![format!("cannot start: {error}")])
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(STACK_BYTES)
+        .build()
+        .map_err(|error| vec![format!("cannot start: {error}")])
 }
 
 fn texts(problems: Vec<Problem>) -> Failure {

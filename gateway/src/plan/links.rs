@@ -42,6 +42,14 @@ impl Links {
         links
     }
 
+    /// Links each of one side to each of the other. A comparison of things that overlap compares nothing for sure.
+    pub(super) fn between(left: Relations, right: Relations) -> Self {
+        if left.0 & right.0 != 0 {
+            return Self::default();
+        }
+        Self(left.iter().flat_map(|a| right.iter().map(move |b| (a.min(b), a.max(b)))).collect())
+    }
+
     pub(super) fn extend(&mut self, other: Self) {
         self.0.extend(other.0);
     }

@@ -432,7 +432,9 @@ impl Resolver<'_> {
 
     /// Walks a condition and tells which relations it links.
     ///
-    /// `<>`, NOT and a comparison of a thing with itself exclude next to nothing, so they link nothing.
+    /// A link is a comparison with columns of one relation on one side and of another on the other. `<>` and other
+    /// negations exclude next to nothing, so they link nothing; neither does a comparison of a thing with itself, or
+    /// of what was mixed from both sides with a constant.
     fn predicate(&mut self, of: &mut Expression) -> Result<Links> {
         match of {
             Expression::And(list) => {
@@ -452,26 +454,78 @@ impl Resolver<'_> {
                 Ok(common.unwrap_or_default())
             }
             Expression::Infix { operator, left, right } => {
-                let same = left == right;
                 let (left_reached, right_reached) = (self.reach(left)?, self.reach(right)?);
                 if operator == "=" {
                     self.pin(left, right_reached);
                     self.pin(right, left_reached);
                 }
-                let links = !same && operator != "<>";
-                Ok(if links { Links::all(left_reached.union(right_reached)) } else { Links::default() })
+                let excludes_little = operator == "<>" || operator.starts_with('!');
+                Ok(if excludes_little { Links::default() } else { Links::between(left_reached, right_reached) })
             }
-            Expression::Not(_)
-            | Expression::Distinct { negated: false, .. }
-            | Expression::InList { negated: true, .. }
-            | Expression::InQuery { negated: true, .. }
-            | Expression::Between { negated: true, .. }
-            | Expression::Like { negated: true, .. } => {
+            Expression::Distinct { left, right, negated: true } | Expression::Quantified { left, right, .. } => {
+                let (left, right) = (self.reach(left)?, self.reach(right)?);
+                Ok(Links::between(left, right))
+            }
+            Expression::InList { of, list, negated: false } => {
+                let left = self.reach(of)?;
+                let right = self.reach_all(list.iter_mut())?;
+                Ok(Links::between(left, right))
+            }
+            Expression::InQuery { of, query, negated: false } => {
+                let left = self.reach(of)?;
+                let outer = self.take_touched();
+                self.query(query)?;
+                let right = self.take_touched();
+                self.touch(outer.union(right));
+                Ok(Links::between(left, right))
+            }
+            Expression::Between { of, low, high, negated: false, .. } => {
+                let left = self.reach(of)?;
+                let right = self.reach_all([&mut **low, &mut **high].into_iter())?;
+                Ok(Links::between(left, right))
+            }
+            Expression::Like { of, pattern, negated: false, .. } => {
+                let (left, right) = (self.reach(of)?, self.reach(pattern)?);
+                Ok(Links::between(left, right))
+            }
+            // A function that says whether its arguments belong together, such as one of geometry.
+            Expression::Call(call) => self.call_predicate(call),
+            // A subquery that looks for both.
+            Expression::Exists(_) => Ok(Links::all(self.reach(of)?)),
+            _ => {
                 self.expression(of)?;
                 Ok(Links::default())
             }
-            _ => Ok(Links::all(self.reach(of)?)),
         }
+    }
+
+    fn call_predicate(&mut self, call: &mut Call) -> Result<Links> {
+        let mut reached = Vec::new();
+        if let Arguments::List(list) = &mut call.arguments {
+            for (_, argument) in list {
+                reached.push(self.reach(argument)?);
+            }
+        }
+        // The arguments are resolved: what is left is the function's name.
+        let arguments = std::mem::replace(&mut call.arguments, Arguments::Everything);
+        let resolved = self.call(call);
+        call.arguments = arguments;
+        resolved?;
+        let mut links = Links::default();
+        for (index, left) in reached.iter().enumerate() {
+            for right in reached.iter().skip(index + 1) {
+                links.extend(Links::between(*left, *right));
+            }
+        }
+        Ok(links)
+    }
+
+    fn reach_all<'e>(&mut self, list: impl Iterator<Item = &'e mut Expression>) -> Result<Relations> {
+        let mut all = Relations::default();
+        for of in list {
+            all = all.union(self.reach(of)?);
+        }
+        Ok(all)
     }
 
     /// Notes that a column equals something that does not depend on this FROM.

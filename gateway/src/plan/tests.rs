@@ -135,6 +135,11 @@ fn a_cross_join_is_seen() {
         "SELECT * FROM orders o, (SELECT * FROM customers) c",
         "SELECT * FROM orders o, (VALUES (1), (2)) v",
         "SELECT * FROM orders o JOIN customers c ON NOT (o.customer = c.name)",
+        "SELECT * FROM orders o JOIN customers c ON o.id = o.id + 0 * c.id",
+        "SELECT * FROM orders o JOIN customers c ON length(o.customer || c.name) > 0",
+        "SELECT * FROM orders o JOIN customers c ON coalesce(o.customer, c.name) IS NOT NULL",
+        "SELECT * FROM orders o JOIN customers c ON o.id IN (o.id, c.id)",
+        "SELECT * FROM orders o JOIN customers c ON o.id BETWEEN o.id AND o.id + c.id",
     ] {
         assert!(!plan(text).unwrap().unlinked.is_empty(), "{text}");
     }
@@ -159,6 +164,9 @@ fn a_join_is_no_cross_join() {
         "SELECT * FROM orders o JOIN customers c ON o.id BETWEEN c.id AND c.id + 10",
         "SELECT * FROM orders o JOIN customers c ON (o.id = c.id AND c.region = 'a') OR (o.customer = c.name)",
         "SELECT * FROM orders o JOIN customers c ON o.id = c.id, (SELECT 1) one",
+        "SELECT * FROM orders o JOIN customers c ON c.id = ANY (ARRAY[o.id])",
+        "SELECT * FROM orders o JOIN customers c ON starts_with(o.customer, c.name)",
+        "SELECT * FROM orders o, customers c WHERE EXISTS (SELECT 1 FROM regions r WHERE r.region = c.region AND r.label = o.customer)",
     ] {
         assert!(plan(text).unwrap().unlinked.is_empty(), "{text}: {:?}", plan(text).unwrap().unlinked);
     }

@@ -49,7 +49,6 @@ impl Session<Ready> {
     /// The columns of an answer, for Describe: none where there are no rows.
     pub(super) fn own_columns(&self, kind: &Kind) -> Result<Vec<String>, Failure> {
         match kind {
-            Kind::Show(name) if name == "all" => Ok(ALL_COLUMNS.iter().map(ToString::to_string).collect()),
             Kind::Show(name) => Ok(vec![self.show(name).map_err(Failure::statement)?.0]),
             _ => Ok(Vec::new()),
         }
@@ -59,7 +58,6 @@ impl Session<Ready> {
         match &statement.kind {
             Kind::Set { name, value, local } => self.set(name, value.as_deref(), *local).map(|()| Answer::tag("SET")),
             Kind::Reset(name) => self.reset(name.as_deref()).map(|()| Answer::tag("RESET")),
-            Kind::Show(name) if name == "all" => Ok(self.show_all()),
             Kind::Show(name) => {
                 let (name, value) = self.show(name).map_err(Failure::statement)?;
                 Ok(Answer { columns: &[], name, rows: vec![vec![value]], tag: "SHOW".to_owned() })
@@ -92,7 +90,7 @@ impl Session<Ready> {
         let level = value.unwrap_or("read committed").to_ascii_lowercase();
         let Some(isolation) = isolation(&level) else {
             let (name, hint) = ("transaction_isolation".to_owned(), None);
-            return Err(Failure::statement(settings::Error::Value { name, value: level, hint }));
+            return Err(Failure::statement(settings::Error::Value { name, hint }));
         };
         match &mut self.state.transaction {
             None => self.warn("25P01", "SET TRANSACTION can only be used in transaction blocks"),
@@ -145,14 +143,6 @@ impl Session<Ready> {
         found.ok_or_else(|| settings::Error::Unknown(name.to_owned()))
     }
 
-    fn show_all(&self) -> Answer {
-        let mut settings: Vec<(&str, String)> = self.state.settings.all().chain(self.fixed()).collect();
-        settings.sort_by_key(|(name, _)| name.to_ascii_lowercase());
-        let row = |(name, value): (&str, String)| vec![name.to_owned(), value, String::new()];
-        let rows = settings.into_iter().map(row).collect();
-        Answer { columns: ALL_COLUMNS, name: String::new(), rows, tag: "SHOW".to_owned() }
-    }
-
     /// What a client may look at and not change: true of every session here, or of this one.
     fn fixed(&self) -> Vec<(&'static str, String)> {
         let version = &self.state.server_version;
@@ -175,8 +165,6 @@ impl Session<Ready> {
         fixed
     }
 }
-
-const ALL_COLUMNS: &[&str] = &["name", "setting", "description"];
 
 /// The same for every session.
 const FIXED: &[(&str, &str)] = &[

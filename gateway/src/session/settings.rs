@@ -46,12 +46,10 @@ pub(super) enum Error {
     #[error("permission denied to set parameter \"{0}\"")]
     NotYours(String),
     /// The value is not one it can have (22023).
-    #[error("invalid value for parameter \"{name}\": \"{value}\"")]
+    #[error("invalid value for parameter \"{name}\"")]
     Value {
         /// The setting.
         name: String,
-        /// The value.
-        value: String,
         /// What it can have.
         hint: Option<Cow<'static, str>>,
     },
@@ -362,11 +360,6 @@ impl Settings {
         }
     }
 
-    /// Every setting that can be changed.
-    pub(super) fn all(&self) -> impl Iterator<Item = (&'static str, String)> {
-        ROWS.iter().map(|row| (row.name, self.value(row)))
-    }
-
     /// What is reported to the client.
     pub(super) fn reported(&self) -> BTreeMap<&'static str, String> {
         ROWS.iter().filter(|row| row.reported).map(|row| (row.name, self.value(row))).collect()
@@ -407,7 +400,7 @@ impl Settings {
         }
         if value.len() > DECLARED_BYTES_MAX {
             let hint = Some(Cow::Owned(format!("At most {DECLARED_BYTES_MAX} bytes.")));
-            return Err(Error::Value { name: key, value: "...".to_owned(), hint });
+            return Err(Error::Value { name: key, hint });
         }
         if self.kept(&key).is_none() && self.declared().len() >= DECLARED_MAX {
             return Err(Error::TooMany);
@@ -430,7 +423,7 @@ impl Refusal {
     fn of(self, name: &str, value: &str) -> Error {
         let (name, value) = (name.to_owned(), value.to_owned());
         match self {
-            Self::Value(hint) => Error::Value { name, value, hint },
+            Self::Value(hint) => Error::Value { name, hint },
             Self::Forbidden(hint) => Error::Forbidden { name, value, hint },
         }
     }

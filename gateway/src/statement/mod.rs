@@ -33,14 +33,11 @@ pub use print::{SYNTAX_FUNCTIONS, print, quoted_name};
 /// With less stack than this left, the next level gets a new one.
 const STACK_LEFT_MIN: usize = 256 * 1024;
 /// How large a new stack is.
-const STACK_STEP: usize = 4 * 1024 * 1024;
+const STACK_STEP: usize = 8 * 1024 * 1024;
 /// The stack for parsing (and dropping) a tree of many levels. Only what is touched of it takes memory.
 const STACK_FOR_MANY: usize = 256 * 1024 * 1024;
-/// More operators than this are many.
-const OPERATORS_MANY: usize = 200;
-
-/// Deeper nesting than this is deep: a level can cost the parser several large frames.
-const DEPTH_DEEP: usize = 10;
+/// More words and operators than this are many: each can be a level of recursion, and each level several large frames.
+const LEVELS_MANY: usize = 40;
 
 /// Caps that hold before anything else sees the text.
 #[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
@@ -158,7 +155,7 @@ impl Kind {
 /// Reads a text of any number of statements; none is returned unless all are understood.
 pub fn parse(text: &str, limits: &Limits) -> Result<Vec<Statement>, Error> {
     let shape = scan::scan(text, limits)?;
-    if shape.operators > OPERATORS_MANY || shape.depth > DEPTH_DEEP {
+    if shape.words + shape.operators + shape.depth > LEVELS_MANY {
         stacker::grow(STACK_FOR_MANY, || parse_bounded(text, limits))
     } else {
         stacker::maybe_grow(STACK_STEP / 2, STACK_STEP, || parse_bounded(text, limits))

@@ -12,6 +12,8 @@ use super::{Error, Limits};
 pub(super) struct Shape {
     /// Symbols and words that can each add a level to the parser's tree.
     pub(super) operators: usize,
+    /// Words: names and keywords.
+    pub(super) words: usize,
     /// How deep parentheses, brackets and CASE nest.
     pub(super) depth: usize,
 }
@@ -152,6 +154,7 @@ impl Scanner<'_> {
     /// CASE nests; AND, OR, NOT and the set operators add a level each.
     fn word(&mut self, limits: &Limits) -> Result<(), Error> {
         let start = self.at;
+        self.shape.words += 1;
         while self
             .peek(0)
             .is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80)
