@@ -112,6 +112,15 @@ pub enum Obligation {
     },
 }
 
+impl Obligation {
+    /// Whether both ask for the same, whichever rule does.
+    pub fn has_same_effect(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::LimitRows { rows, rule: _ }, Self::LimitRows { rows: others, rule: _ }) => rows == others,
+        }
+    }
+}
+
 /// The right to run one statement, once its obligations are met.
 ///
 /// Made by `decide` only, and good for one statement: there is no `Clone`.

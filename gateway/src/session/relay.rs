@@ -60,7 +60,10 @@ impl Standing {
         }
         self.revision = policies.revision().clone();
         match decide(policies, &self.request) {
-            Decision::Allow(permit) => permit.obligations() == self.obligations,
+            Decision::Allow(permit) => {
+                let (now, before) = (permit.obligations(), &self.obligations);
+                now.len() == before.len() && now.iter().zip(before).all(|(now, before)| now.has_same_effect(before))
+            }
             _ => false,
         }
     }
