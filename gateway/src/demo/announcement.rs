@@ -51,12 +51,13 @@ const TRIES: [(&str, &str, &str); 6] = [
     ),
     ("", "analyst_east", "SELECT region_code, count(*), sum(net_amount) FROM fct_sales GROUP BY 1"),
     (
-        "Someone who may see every region. Note who the warehouse says it is serving.",
+        "Someone who may see every region; current_user is the warehouse's own word for who it is serving.",
         "security",
         "SELECT current_user, region_code, sum(sales) FROM v_sales_monthly GROUP BY 1, 2",
     ),
     (
-        "A blocked table explains itself, and names the rule; the anonymized view passes.",
+        "A blocked table explains itself: what stands in the way, where in the query, and whom to ask. The anonymized view\n\
+         passes.",
         "analyst_west",
         "SELECT full_name FROM dim_patient",
     ),

@@ -117,7 +117,7 @@ impl<'a, G: Gateway> Demonstration<'a, G> {
         }
         let settings = folder.write_settings(Settings {
             port: options.port,
-            log_level: if options.json { "info" } else { "warn" },
+            log_level: if options.json { "info" } else { "error" },
             issuer: identity_provider.issuer(),
             database: warehouse.settings(),
         })?;

@@ -96,11 +96,13 @@ SELECT p.specialty,
   JOIN dim_provider AS p ON p.provider_id = c.provider_id
  GROUP BY 1, 2, 3;
 
--- What may be known of patients without knowing who they are.
+-- What may be known of patients without knowing who they are. Made from dim_member and not from dim_patient: a view over
+-- a blocked table is blocked as the table is.
 CREATE VIEW v_patient_anonymous WITH (security_invoker = true) AS
-SELECT md5('passgate demo ' || patient_id) AS patient_key,
-       extract(year FROM birth_date)::integer / 10 * 10 AS birth_decade,
+SELECT md5('passgate demo ' || member_id) AS patient_key,
+       birth_year / 10 * 10 AS birth_decade,
+       plan,
        region_code
-  FROM dim_patient;
+  FROM dim_member;
 
-COMMENT ON VIEW v_patient_anonymous IS 'Patients by decade of birth and region, without names';
+COMMENT ON VIEW v_patient_anonymous IS 'Patients by decade of birth, plan and region, without names';
