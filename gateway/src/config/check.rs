@@ -100,6 +100,10 @@ fn references(tree: &Node, methods: &HashMap<&str, Place>, findings: &mut Findin
             used.insert(name);
         }
     }
+    if findings.errors() > 0 {
+        // A listener may be meant to use it, in a part that could not be read.
+        return;
+    }
     let mut unused: Vec<_> = methods.iter().filter(|(name, _)| !used.contains(*name)).collect();
     unused.sort_unstable();
     for (name, at) in unused {

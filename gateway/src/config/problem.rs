@@ -112,6 +112,9 @@ impl Findings {
     }
 }
 
+/// Further apart, two words have nothing to do with each other.
+const SLIPS_MAX: usize = 3;
+
 /// The candidate a person most likely meant, if one is near enough to be worth naming.
 pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
@@ -122,7 +125,7 @@ pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
     candidates
         .into_iter()
         .map(|candidate| (distance(&word, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= candidate.chars().count().div_ceil(3))
+        .filter(|(distance, candidate)| *distance <= candidate.chars().count().div_ceil(3).min(SLIPS_MAX))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
@@ -177,5 +180,6 @@ mod tests {
         assert_eq!(nearest("listner", ["listeners", "limits"]), Some("listeners"));
         assert_eq!(nearest("Impersonate", ["password", "impersonate"]), Some("impersonate"));
         assert_eq!(nearest("zebra", ["host", "port"]), None);
+        assert_eq!(nearest("WAREHOUSE_USER", ["WAREHOUSE_PASSWORD"]), None);
     }
 }

@@ -11,7 +11,7 @@
 use serde_json::{Map, Number, Value};
 
 use super::document::{Content, Node, Scalar};
-use super::problem::{Findings, did_you_mean};
+use super::problem::{Findings, did_you_mean, nearest};
 
 /// Reads `node` as `schema` has it, reporting whatever does not fit. What is returned after a report is of no use.
 pub(super) fn read(schema: &Value, node: &Node, path: &str, findings: &mut Findings) -> Value {
@@ -132,6 +132,8 @@ fn read_map(schema: &Value, node: &Node, path: &str, findings: &mut Findings) ->
     let nothing = Map::new();
     let known = schema.get("properties").and_then(Value::as_object).unwrap_or(&nothing);
     let mut values = Map::new();
+    // Keys that are there, though misspelt: to call them missing too would be saying it twice.
+    let mut meant = Vec::new();
     for (key, value) in node.entries() {
         let schema = known.get(&key.text).or_else(|| schema.get("additionalProperties"));
         match schema {
@@ -139,6 +141,7 @@ fn read_map(schema: &Value, node: &Node, path: &str, findings: &mut Findings) ->
                 let keys: Vec<&str> = known.keys().map(String::as_str).collect();
                 let inside = if path.is_empty() { String::new() } else { format!(" in {path}") };
                 let suggestion = did_you_mean(&key.text, &keys, "the keys here are");
+                meant.extend(nearest(&key.text, keys));
                 findings.error(key.at, format!("unknown key {:?}{inside}", key.text), suggestion);
             }
             schema => {
@@ -147,13 +150,14 @@ fn read_map(schema: &Value, node: &Node, path: &str, findings: &mut Findings) ->
             }
         }
     }
-    report_missing(schema, node, path, findings);
+    report_missing(schema, node, &meant, path, findings);
     Value::Object(values)
 }
 
-fn report_missing(schema: &Value, node: &Node, path: &str, findings: &mut Findings) {
+fn report_missing(schema: &Value, node: &Node, meant: &[&str], path: &str, findings: &mut Findings) {
     let required = schema.get("required").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    for key in required.iter().filter_map(Value::as_str).filter(|key| node.get(key).is_none()) {
+    let missing = |key: &&str| node.get(key).is_none() && !meant.contains(key);
+    for key in required.iter().filter_map(Value::as_str).filter(missing) {
         let prefix = if path.is_empty() { String::new() } else { format!("{path}: ") };
         let about = schema.get("properties").and_then(|known| known.get(key)?.get("description")?.as_str());
         let about = about.and_then(|about| about.split_once(". ").map_or(Some(about), |(first, _)| Some(first)));

@@ -60,7 +60,7 @@ pub(super) fn read(settings_folder: &Path, named: &Path) -> Result<Policies, Vec
             let mut warnings: Vec<Problem> = set.warnings().iter().map(whole_path).collect();
             if files.is_empty() {
                 let message = format!("there is no *.json file in the policy folder {}", folder.display());
-                warnings.push(problem(folder, message, Some("without rules, everybody may read what their role may")));
+                warnings.push(problem(folder, message, Some("without a schema_whitelist nobody may read anything")));
             }
             warnings.iter_mut().for_each(|warning| warning.severity = Severity::Warning);
             Ok(Policies { set, warnings })
@@ -102,5 +102,48 @@ fn problem(path: &Path, message: String, suggestion: Option<&str>) -> Problem {
         at: Place::default(),
         message,
         suggestion: suggestion.map(str::to_owned),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    fn said(problems: &[Problem]) -> Vec<String> {
+        problems.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_folder_is_read_in_order_and_hidden_files_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("policies")).unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join("policies").join(name), text).unwrap();
+        let none = read(folder.path(), Path::new("policies")).unwrap_or_else(|problems| panic!("{problems:?}"));
+        assert_eq!(none.warnings.len(), 1, "{:?}", none.warnings);
+        write("b.json", r#"{ "name": "limit", "check": "row_limit", "rows": 5 }"#);
+        write(".b.json.swp", "half written");
+        write("notes.md", "not a policy");
+        let one = read(folder.path(), Path::new("policies")).unwrap_or_else(|problems| panic!("{problems:?}"));
+        assert!(one.warnings.is_empty() && one.set.revision() != none.set.revision());
+    }
+
+    #[test]
+    fn a_problem_names_the_whole_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p");
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("bad.json"), r#"{ "name": "limit", "check": "row_limt", "rows": 5 }"#).unwrap();
+        let problems = read(folder.path(), Path::new("p")).err().unwrap();
+        let expected = format!("{}:1:29: error: ", path.join("bad.json").display());
+        assert!(said(&problems)[0].starts_with(&expected), "{problems:?}");
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_a_problem() {
+        let problems = read(Path::new("/"), Path::new("nowhere/policies")).err().unwrap();
+        assert!(problems[0].message.starts_with("cannot read the policy folder /nowhere/policies: "), "{problems:?}");
     }
 }
