@@ -18,7 +18,7 @@ mod warehouse;
 
 use std::future::Future;
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
@@ -74,6 +74,7 @@ pub async fn run<G: Gateway>(
         return Err(Error::NotBuiltIn);
     }
     let mut told = Told::new()?;
+    require_free(options.port)?;
     let folder = Folder::create()?;
     tokio::select! {
         demonstration = Demonstration::start(&options, &folder, start) => {
@@ -85,6 +86,11 @@ pub async fn run<G: Gateway>(
         }
         () = told.stop() => Ok(()),
     }
+}
+
+/// Says at once, rather than after everything else has started, that the port is taken.
+fn require_free(port: u16) -> Result<(), Error> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map(drop).map_err(|source| Error::Port { port, source })
 }
 
 struct Demonstration<'a, G> {
@@ -172,6 +178,17 @@ pub enum Error {
          `cargo build --release -p passgate`, whose default features include `embedded-postgres`"
     )]
     NotBuiltIn,
+    /// The gateway's port cannot be had.
+    #[error(
+        "cannot listen on 127.0.0.1:{port}: {source}; choose another port with --port, or any free one with --port 0"
+    )]
+    Port {
+        /// The port.
+        port: u16,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The folder for settings and data cannot be made or written.
     #[error("cannot write the demonstration's folder: {0}")]
     Folder(#[source] io::Error),
