@@ -13,7 +13,7 @@ use passgate::config::{self, Loaded, Problem};
 use passgate::serve::{self, Running};
 use passgate::{audit, auth, demo, log};
 use passgate_connectors::Secret;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// A SQL gateway that knows who is asking.
 ///
@@ -36,7 +36,7 @@ enum Command {
     ///
     /// Reads the settings, then serves until it is told to stop. SIGHUP reads policies, people and certificates again
     /// without dropping a session; what is wrong with them is logged, and what was in force stays in force. SIGTERM and
-    /// Ctrl-C let running statements finish, within `limits.server.drain_seconds`; a second one ends at once.
+    /// Ctrl-C let running statements finish, within `limits.server.drain_seconds`; told a second time, it ends at once.
     #[command(after_help = "Example:\n  passgate serve --config /etc/passgate/passgate.yaml")]
     Serve(SettingsFile),
     /// Show it all on this machine: a small warehouse, an identity provider, three people, the gateway.
@@ -142,11 +142,21 @@ fn main() -> ExitCode {
 
 fn serve_until_told(file: &Path) -> Result<(), Failure> {
     runtime()?.block_on(async {
+        let cannot = |error| vec![format!("cannot wait for signals: {error}")];
+        let mut hangup = signal(SignalKind::hangup()).map_err(cannot)?;
+        let mut told = Told::new().map_err(cannot)?;
         let running = start(file).await?;
-        until_told(&running).await.map_err(|error| vec![format!("cannot wait for signals: {error}")])?;
+        loop {
+            tokio::select! {
+                // Every problem has been logged.
+                _ = hangup.recv() => drop(running.reload()),
+                () = told.stop() => break,
+            }
+        }
+        tracing::info!("draining");
         tokio::select! {
             () = running.drain() => Ok(()),
-            _ = tokio::signal::ctrl_c() => Err(vec!["ended before every session had".to_owned()]),
+            () = told.stop() => Err(vec!["told twice to stop: ended before every session had".to_owned()]),
         }
     })
 }
@@ -162,21 +172,23 @@ async fn start(file: &Path) -> Result<Running, Failure> {
     serve::start(&loaded).await.map_err(texts)
 }
 
-/// Reloads whenever it is asked to, and returns when it is told to stop.
-async fn until_told(running: &Running) -> io::Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    loop {
+/// The two ways to be told to stop.
+struct Told {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Told {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn stop(&mut self) {
         tokio::select! {
-            // Every problem has been logged.
-            _ = hangup.recv() => drop(running.reload()),
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
-    tracing::info!("draining");
-    Ok(())
 }
 
 /// The demonstration's gateway is an ordinary one.

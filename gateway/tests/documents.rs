@@ -6,11 +6,11 @@ use std::process::Command;
 const DOCUMENTS: [&str; 4] = ["README.md", "gateway/README.md", "gateway/SETTINGS.md", "policy/README.md"];
 
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
 fn read(document: &str) -> String {
-    std::fs::read_to_string(root().join(document)).unwrap_or_else(|error| panic!("{document}: {error}"))
+    std::fs::read_to_string(root().join(document)).unwrap_or_default()
 }
 
 #[test]
@@ -18,6 +18,7 @@ fn every_link_leads_somewhere() {
     for document in DOCUMENTS {
         let folder = root().join(document).parent().unwrap().to_owned();
         let text = read(document);
+        assert!(!text.is_empty(), "{document} cannot be read");
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let file = target.split('#').next().unwrap_or_default();
             if !target.contains("://") && !file.is_empty() {

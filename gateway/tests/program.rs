@@ -2,6 +2,8 @@
 //!
 //! An integration test of this package also makes `cargo test --workspace` build the program, which `tests/` then starts.
 
+#![allow(clippy::expect_used, reason = "a test that cannot go on has failed")]
+
 use std::process::{Command, Output};
 
 fn passgate(arguments: &[&str]) -> (Option<i32>, String) {
