@@ -28,7 +28,11 @@ pub(super) fn together(settings: &Settings, tree: &Node, findings: &mut Findings
     databases(settings, tree, findings);
     if !settings.audit.has_sinks() {
         let hint = "add `audit: [ { type: file, path: audit.jsonl } ]`".to_owned();
-        findings.warning(place_of(tree, &["audit"]), "audit: nothing is recorded", Some(hint));
+        findings.error(
+            place_of(tree, &["audit"]),
+            "audit: nothing would be recorded; name at least one sink",
+            Some(hint),
+        );
     }
 }
 

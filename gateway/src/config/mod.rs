@@ -58,7 +58,7 @@ pub struct Settings {
     /// The rules that statements are held against.
     pub policies: PoliciesConfig,
     /// What is recorded of each sign-in and statement, and where: a list of sinks, or a mapping with `sinks` and the
-    /// rest. Default: nothing is recorded, which `passgate check` warns of.
+    /// rest. At least one sink: what is not recorded does not run.
     #[schemars(default)]
     pub audit: audit::Config,
     /// How much one client, one session and one statement may use.

@@ -143,13 +143,17 @@ fn what_a_type_refuses_itself_is_found_by_leaving_it_out() {
 }
 
 #[test]
-fn what_is_unwise_is_a_warning() {
+fn a_gateway_that_records_nothing_does_not_start() {
     case(
         "audit: [ { type: file, path: audit.jsonl } ]\n",
         "",
-        "passgate.yaml:1:1: warning: audit: nothing is recorded\n  \
+        "passgate.yaml:1:1: error: audit: nothing would be recorded; name at least one sink\n  \
            hint: add `audit: [ { type: file, path: audit.jsonl } ]`\n",
     );
+}
+
+#[test]
+fn what_is_unwise_is_a_warning() {
     case(
         "sign_in:\n",
         "sign_in:\n  - { name: spare, type: scram, file: spare.yaml }\n",
