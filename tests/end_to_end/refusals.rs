@@ -3,6 +3,7 @@
 use passgate_tests::clients::{Login, connect, told};
 use passgate_tests::gateway::Mode;
 use passgate_tests::token::{now, unsigned};
+use passgate_tests::wire::{Conversation, Server, play};
 use passgate_tests::{Settings, Signer, World};
 use serde_json::{Value, json};
 
@@ -95,6 +96,24 @@ async fn wrong_passwords_and_unknown_people_are_refused_alike() {
         assert_eq!(told(&error), ("28P01".to_owned(), message));
         gateway.audited("the refusal", |record| record["user"] == person && record["status"] == "denied").await;
     }
+}
+
+#[tokio::test]
+async fn by_oauthbearer_a_token_is_taken_from_its_person_only() {
+    let world = World::shared();
+    let mut settings = Settings::new(world, Mode::Token);
+    settings.file["listeners"][0]["sign_in"] = json!(["corporate_sasl"]);
+    let gateway = settings.start().await;
+    let text = "> Query \"SELECT count(*) FROM sales\"\n< RowDescription [\"count:20\"]\n< DataRow [\"300\"]\n\
+                < CommandComplete \"SELECT 1\"\n< ReadyForQuery \"I\"";
+    let conversation = Conversation::parse(text).expect("a conversation");
+    let secret = world.openid.token("bob").await;
+    let bob = Server { port: gateway.port(), user: "bob".to_owned(), secret: secret.clone() };
+    play(world, &bob, &conversation).await.expect("bob sees his rows");
+    let alice = Server { port: gateway.port(), user: "alice".to_owned(), secret };
+    let refusal = play(world, &alice, &conversation).await.expect_err("bob's token is not alice's");
+    assert!(refusal.contains("\"28P01\"") || refusal.contains("\"28000\""), "{refusal}");
+    gateway.audited("the refusal", |record| record["user"] == "alice" && record["status"] == "denied").await;
 }
 
 #[tokio::test]

@@ -63,6 +63,7 @@ impl Settings {
             }],
             "sign_in": [
                 method("corporate", "oidc"),
+                method("corporate_sasl", "oauthbearer"),
                 { "name": "people", "type": "scram", "file": folder.path().join("people.yaml") },
             ],
             "databases": [database(world, mode)],

@@ -3,7 +3,7 @@
 use passgate::sources::{Lease, Sources};
 
 fn connectors(sources: &Sources) {
-    let _ = &sources.0;
+    let _ = &sources.entries;
 }
 
 fn lease(lease: Lease) {

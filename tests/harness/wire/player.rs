@@ -82,6 +82,18 @@ impl Connection {
                         .map_err(|error| error.to_string())?;
                     connection.flush().await?;
                 }
+                // Only OAUTHBEARER (RFC 7628) is played: SCRAM has real clients.
+                "Authentication" if heard.arguments == [Value::from(10)] => {
+                    let response = format!("n,,\u{1}auth=Bearer {}\u{1}\u{1}", server.secret);
+                    frontend::sasl_initial_response("OAUTHBEARER", response.as_bytes(), &mut connection.outgoing)
+                        .map_err(|error| error.to_string())?;
+                    connection.flush().await?;
+                }
+                // A refusal comes as a challenge first, which the client acknowledges with a lone ^A.
+                "Authentication" if heard.arguments == [Value::from(11)] => {
+                    frontend::sasl_response(b"\x01", &mut connection.outgoing).map_err(|error| error.to_string())?;
+                    connection.flush().await?;
+                }
                 "Authentication" if heard.arguments == [Value::from(0)] => {}
                 "ParameterStatus" | "NoticeResponse" | "BackendKeyData" => {}
                 "ReadyForQuery" => return Ok(connection),
