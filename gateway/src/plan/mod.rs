@@ -9,6 +9,7 @@
 
 mod functions;
 mod links;
+mod parameter_types;
 mod resolve;
 mod rewrite;
 #[cfg(test)]
@@ -134,6 +135,7 @@ pub fn rewrite(plan: Plan, permit: Permit, parameter_types: Vec<u32>) -> Result<
     if plan.kind == StatementKind::Write || !plan.writes.is_empty() {
         return Err(Error::new("0A000", "writing is not supported by the gateway"));
     }
+    parameter_types::check(&parameter_types)?;
     if let Some(missing) = &plan.missing {
         return Err(missing.clone());
     }

@@ -83,8 +83,8 @@ pub enum Error {
     /// More portals than a session may keep.
     #[error("too many portals")]
     TooManyPortals,
-    /// Rows of a waiting portal over the limit.
-    #[error("a portal that waits has more rows than may be kept for it")]
+    /// Values and rows of waiting portals over the limit.
+    #[error("portals that wait hold more values and rows than a session may keep")]
     PortalTooLarge,
     /// A portal that cannot run again.
     #[error("portal \"{0}\" cannot be run")]
@@ -182,7 +182,9 @@ impl ClientError for Error {
             Self::PlaintextRefused => "Connect with sslmode=verify-full.",
             Self::TransactionLost => "Roll back, then try again.",
             Self::Revoked => "Run it again to learn what the current policies say.",
-            Self::PortalTooLarge => "Read the portal to its end first, or ask for fewer rows.",
+            Self::PortalTooLarge => {
+                "Read waiting portals to their end first, or raise limits.session.portal_bytes_max."
+            }
             Self::TooManyStatements => "Close prepared statements that are no longer used.",
             Self::TooManyPortals => "Close portals that are no longer used.",
             Self::NoDatabase(_) => {

@@ -84,7 +84,8 @@ impl Session<Ready> {
             self.close_portal("").await?;
         }
         self.state.portals.check_free(&name, &self.services.config)?;
-        self.state.portals.insert(name, Portal { prepared, bind, state: PortalState::Fresh });
+        let portal = Portal { prepared, bind, state: PortalState::Fresh };
+        self.state.portals.insert(name, portal, &self.services.config)?;
         self.channel.send(&Backend::BindComplete);
         Ok(())
     }

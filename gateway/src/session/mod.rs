@@ -65,12 +65,13 @@ pub struct Config {
     pub write_seconds: u64,
     /// Prepared statements of one session. Default: 1000.
     pub prepared_statements_max: usize,
-    /// Bytes of SQL text that one session's prepared statements may hold together. Default: 33554432.
+    /// Bytes of SQL text and of declared parameter types that one session's prepared statements may hold together.
+    /// Default: 33554432.
     pub prepared_bytes_max: usize,
     /// Portals of one session that may be open at the same time. Default: 100.
     pub portals_max: usize,
-    /// Bytes of rows kept for a portal that waits while another statement of the same transaction runs. Default:
-    /// 16777216.
+    /// Bytes that one session's portals may hold together: values of those that have not run yet, and rows kept for
+    /// those that wait while another statement of the same transaction runs. Default: 16777216.
     pub portal_bytes_max: usize,
     /// The highest `statement_timeout` a client may set, in milliseconds; a source's own timeout holds in any case.
     /// Default: 300000.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use passgate_connectors::{Bind, Description};
 use passgate_policy::Revision;
 
@@ -41,8 +42,9 @@ impl Prepared {
         *self.description.lock().unwrap_or_else(PoisonError::into_inner) = Some((revision, description));
     }
 
-    fn text_bytes(&self) -> usize {
-        self.statement.as_ref().map_or(0, |statement| statement.text.len())
+    /// What it takes up: its text and what the client declared.
+    fn bytes(&self) -> usize {
+        self.statement.as_ref().map_or(0, |statement| statement.text.len()) + size_of_val(&*self.parameter_types)
     }
 }
 
@@ -50,7 +52,7 @@ impl Prepared {
 #[derive(Default)]
 pub(super) struct Statements {
     by_name: HashMap<String, Arc<Prepared>>,
-    text_bytes: usize,
+    bytes: usize,
 }
 
 impl Statements {
@@ -58,11 +60,11 @@ impl Statements {
     pub(super) fn insert(&mut self, name: String, prepared: Prepared, limits: &super::Config) -> Result<(), Error> {
         self.check_free(&name)?;
         self.remove(&name);
-        let text_bytes = self.text_bytes.saturating_add(prepared.text_bytes());
-        if self.by_name.len() >= limits.prepared_statements_max || text_bytes > limits.prepared_bytes_max {
+        let bytes = self.bytes.saturating_add(prepared.bytes());
+        if self.by_name.len() >= limits.prepared_statements_max || bytes > limits.prepared_bytes_max {
             return Err(Error::TooManyStatements);
         }
-        self.text_bytes = text_bytes;
+        self.bytes = bytes;
         self.by_name.insert(name, Arc::new(prepared));
         Ok(())
     }
@@ -82,7 +84,7 @@ impl Statements {
     /// Whether there was one.
     pub(super) fn remove(&mut self, name: &str) -> bool {
         let removed = self.by_name.remove(name);
-        self.text_bytes -= removed.as_ref().map_or(0, |prepared| prepared.text_bytes());
+        self.bytes -= removed.as_ref().map_or(0, |prepared| prepared.bytes());
         removed.is_some()
     }
 
@@ -96,6 +98,17 @@ pub(super) struct Portal {
     pub(super) prepared: Arc<Prepared>,
     pub(super) bind: Bind,
     pub(super) state: PortalState,
+}
+
+impl Portal {
+    /// What it holds for later: values not sent yet, or rows not asked for yet.
+    fn bytes(&self) -> usize {
+        match &self.state {
+            PortalState::Fresh => self.bind.parameters.iter().flatten().map(Bytes::len).sum(),
+            PortalState::Suspended(running) => running.kept_bytes(),
+            PortalState::Spent => 0,
+        }
+    }
 }
 
 /// How far a portal has come.
@@ -125,8 +138,17 @@ impl Portals {
     }
 
     /// Keeps a portal under a name that is free.
-    pub(super) fn insert(&mut self, name: String, portal: Portal) {
+    pub(super) fn insert(&mut self, name: String, portal: Portal, limits: &super::Config) -> Result<(), Error> {
+        if self.bytes().saturating_add(portal.bytes()) > limits.portal_bytes_max {
+            return Err(Error::PortalTooLarge);
+        }
         self.0.insert(name, portal);
+        Ok(())
+    }
+
+    /// What all of them hold.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.values().map(Portal::bytes).sum()
     }
 
     pub(super) fn find(&mut self, name: &str) -> Result<&mut Portal, Error> {

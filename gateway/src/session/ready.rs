@@ -173,8 +173,9 @@ impl Session<Ready> {
     }
 
     async fn keep_rest(&mut self, running: &mut Running) -> Result<(), Failure> {
+        // What other portals hold counts too: the limit is the session's.
+        let mut bytes = self.state.portals.bytes() + running.kept_bytes();
         let mut held = std::mem::take(&mut running.kept);
-        let mut bytes = 0;
         let kept = loop {
             match self.next_batch(running).await {
                 Ok(batch) => {

@@ -152,6 +152,12 @@ impl Running {
         Ok(batch)
     }
 
+    /// How many bytes of rows are kept.
+    pub(super) fn kept_bytes(&self) -> usize {
+        let rows = |batch: &Batch| if let Batch::Rows { frames, .. } = batch { frames.len() } else { 0 };
+        self.kept.iter().map(rows).sum()
+    }
+
     /// Puts rows back that a limit held back.
     fn keep(&mut self, frames: Bytes, rows: u64) {
         if !frames.is_empty() {

@@ -337,3 +337,28 @@ async fn a_slow_client_holds_the_source_back() {
     assert!(pulled < 20, "{pulled} batches were taken from the source although nobody read them");
     assert_eq!(client.answer().await.len(), 200_003);
 }
+
+#[tokio::test]
+async fn a_declared_parameter_type_is_held_to_what_a_cast_is() {
+    let world = World::new(Script::default());
+    let (mut client, _) = world.connect(&[]).await;
+    let regclass = 2205_u32;
+    let parse = [&b"\0SELECT $1\0\0\x01"[..], &regclass.to_be_bytes()].concat();
+    let refused = client.raw(b'P', &parse).bind("", "", &["secret"]).execute("", 0).sync().answer().await;
+    assert!(refused[0].starts_with("ErrorResponse ERROR 0A000 parameter $1"), "{refused:?}");
+    assert_eq!(refused[1..], [r#"ReadyForQuery "I""#]);
+    client.terminate().await;
+    world.saw(&[]);
+}
+
+#[tokio::test]
+async fn portals_that_wait_share_one_limit() {
+    let world = World::new(Script::default());
+    let (mut client, _) = world.connect(&[]).await;
+    let large = "x".repeat(9 << 20);
+    let answer = client.parse("", "SELECT $1").bind("a", "", &[&large]).bind("b", "", &[&large]).sync().answer().await;
+    assert_eq!(answer[..2], ["ParseComplete", "BindComplete"]);
+    assert!(answer[2].starts_with("ErrorResponse ERROR 54000 portals that wait"), "{answer:?}");
+    client.terminate().await;
+    world.saw(&[]);
+}
