@@ -26,6 +26,7 @@ impl Session<Ready> {
             Frontend::Describe(Target::Portal(name)) => self.describe_portal(&name).await,
             Frontend::Execute { portal, rows_max } => self.execute(&portal, rows_max).await,
             Frontend::Close(target) => self.close(target).await,
+            Frontend::Malformed { kind: b'P', cause } => Err(self.refuse_text("", Error::Malformed(cause))),
             Frontend::Malformed { cause, .. } => Err(Error::Malformed(cause).into()),
             _ => Err(Error::OutOfPlace.into()),
         };
@@ -50,13 +51,13 @@ impl Session<Ready> {
     /// Prepares a statement. What the policy refuses now is refused now; it is asked again when the statement runs.
     async fn parse(&mut self, message: wire::Parse) -> Result<(), Failure> {
         let wire::Parse { statement: name, query, parameter_types } = message;
-        self.state.statements.check_free(&name)?;
+        self.state.statements.check_free(&name).map_err(|error| self.refuse_text(&query, error))?;
         if name.is_empty() {
             self.state.statements.remove("");
         }
         let mut statements = self.understand(&query)?;
         if statements.len() > 1 {
-            return Err(Error::SeveralStatements.into());
+            return Err(self.refuse_text(&query, Error::SeveralStatements));
         }
         let statement = statements.pop();
         if let Some(statement) = &statement {

@@ -64,7 +64,8 @@ impl Session<Ready> {
             _ if self.state.skipping => Ok(()),
             Frontend::Query(text) => Box::pin(self.simple(&text)).await,
             Frontend::Malformed { kind: b'Q', cause } => {
-                self.answer_failure(Error::Malformed(cause).into())?;
+                let failure = self.refuse_text("", Error::Malformed(cause));
+                self.answer_failure(failure)?;
                 self.ready_for_query().await
             }
             Frontend::FunctionCall => {

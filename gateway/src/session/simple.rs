@@ -9,6 +9,7 @@ use super::ready::Ready;
 use super::relay::{Reached, Wanted};
 use super::road::Asked;
 use crate::audit::Event;
+use crate::error::ClientError;
 use crate::statement::{self, Statement};
 
 impl Session<Ready> {
@@ -43,10 +44,13 @@ impl Session<Ready> {
 
     /// Parses a text; what is not understood is recorded too.
     pub(super) fn understand(&mut self, text: &str) -> Result<Vec<Statement>, Failure> {
-        statement::parse(text, &self.services.statement_limits).map_err(|error| {
-            let mut record = self.record_text(Event::Statement, text, "unknown");
-            record.validation = "not_checked: not understood".to_owned();
-            self.note(record, Failure::statement(error))
-        })
+        statement::parse(text, &self.services.statement_limits).map_err(|error| self.refuse_text(text, error))
+    }
+
+    /// Records a text that did not become a statement, and says what to answer.
+    pub(super) fn refuse_text(&self, text: &str, error: impl ClientError + Send + 'static) -> Failure {
+        let mut record = self.record_text(Event::Statement, text, "unknown");
+        record.validation = "not_checked: not understood".to_owned();
+        self.note(record, Failure::statement(error))
     }
 }

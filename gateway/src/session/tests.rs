@@ -362,3 +362,23 @@ async fn portals_that_wait_share_one_limit() {
     client.terminate().await;
     world.saw(&[]);
 }
+
+#[tokio::test]
+async fn a_text_that_becomes_no_statement_is_recorded_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::recorded_in(folder.path());
+    let (mut client, _) = world.connect(&[]).await;
+    client.parse("", "SELECT 'two'; SELECT 2").sync().answer().await;
+    client.parse("a", "SELECT 1").parse("a", "SELECT 'again'").sync().answer().await;
+    client.raw(b'P', b"\0SELECT \xff\0\0\0").sync().answer().await;
+    client.raw(b'Q', b"SELECT \xff\0").answer().await;
+    client.terminate().await;
+    let records = std::fs::read_to_string(folder.path().join("audit.jsonl")).unwrap();
+    let refused: Vec<String> = records
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .filter(|record| record["event"] == "statement")
+        .map(|record| format!("{} {}", record["sqlstate"].as_str().unwrap(), record["query"].as_str().unwrap()))
+        .collect();
+    assert_eq!(refused, ["42601 SELECT 'two'; SELECT 2", "42P05 SELECT 'again'", "22021 ", "22021 "]);
+}

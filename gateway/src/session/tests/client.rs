@@ -40,6 +40,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 impl World {
     pub(super) fn new(script: Script) -> Self {
+        Self::with_audit(script, Audit::start(&crate::audit::Config::default(), Path::new(".")).unwrap())
+    }
+
+    /// A world that keeps its records in `audit.jsonl` in this folder.
+    pub(super) fn recorded_in(folder: &Path) -> Self {
+        let sinks = serde_json::from_value(json!([{ "type": "file", "path": "audit.jsonl" }])).unwrap();
+        Self::with_audit(Script::default(), Audit::start(&sinks, folder).unwrap())
+    }
+
+    fn with_audit(script: Script, audit: Audit) -> Self {
         let stage = Arc::new(Stage::default());
         *stage.script.lock().unwrap() = script;
         let connector = FakeConnector { name: SourceName::new("warehouse"), stage: stage.clone() };
@@ -49,7 +59,7 @@ impl World {
             statement_limits: statement::Limits::default(),
             sources: Arc::new(Sources::new(&crate::sources::Config::default(), vec![source])),
             policies: watch::channel(Arc::new(policies())).1,
-            audit: Audit::start(&crate::audit::Config::default(), Path::new(".")).unwrap(),
+            audit,
             cancels: Arc::new(Cancels::default()),
         };
         let shutdown = watch::Sender::new(Shutdown::Open);
