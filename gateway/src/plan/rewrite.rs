@@ -62,15 +62,8 @@ fn limit_rows(mut query: Query, rows: u64) -> Query {
 fn least(asked: Expression, most: Expression) -> Expression {
     let bigint = Type { name: "int8".to_owned(), modifiers: Vec::new(), dimensions: 0 };
     let asked = Expression::Cast { of: Box::new(asked), to: bigint };
-    Expression::Call(Box::new(Call {
-        name: Path(vec![Name::invented("least")]),
-        arguments: Arguments::List(vec![(None, asked), (None, most)]),
-        distinct: false,
-        order_by: Vec::new(),
-        within_group: Vec::new(),
-        filter: None,
-        over: None,
-    }))
+    let arguments = Arguments::List(vec![(None, asked), (None, most)]);
+    Expression::Call(Box::new(Call::plain(Path(vec![Name::invented("least")]), arguments)))
 }
 
 /// WITH TIES may answer more rows than it names, so the limit goes around it. The order of a subquery that is only

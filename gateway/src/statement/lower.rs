@@ -342,7 +342,7 @@ impl Lowering {
                     Some(sql::TableFunctionArgs { args, settings }) => {
                         refuse_some("SETTINGS", settings.is_some(), relation)?;
                         refuse_some("TABLESAMPLE on a function", sample.is_some(), relation)?;
-                        let call = Box::new(plain_call(path(name)?, self.arguments(args)?));
+                        let call = Box::new(Call::plain(path(name)?, self.arguments(args)?));
                         Ok(Relation::Function { lateral: false, call, ordinality: *with_ordinality, alias })
                     }
                 }
@@ -355,7 +355,7 @@ impl Lowering {
             }
             sql::TableFactor::Function { lateral, name, args, with_ordinality, alias } => {
                 let alias = alias.as_ref().map(|alias| self.alias(alias)).transpose()?;
-                let call = Box::new(plain_call(path(name)?, self.arguments(args)?));
+                let call = Box::new(Call::plain(path(name)?, self.arguments(args)?));
                 Ok(Relation::Function { lateral: *lateral, call, ordinality: *with_ordinality, alias })
             }
             sql::TableFactor::UNNEST { alias, array_exprs, with_offset, with_offset_alias, with_ordinality } => {
@@ -363,7 +363,7 @@ impl Lowering {
                 let alias = alias.as_ref().map(|alias| self.alias(alias)).transpose()?;
                 let list = self.expressions(array_exprs)?.into_iter().map(|of| (None, of)).collect();
                 let unnest = Name { text: "unnest".to_owned(), at };
-                let call = Box::new(plain_call(Path(vec![unnest]), Arguments::List(list)));
+                let call = Box::new(Call::plain(Path(vec![unnest]), Arguments::List(list)));
                 Ok(Relation::Function { lateral: false, call, ordinality: *with_ordinality, alias })
             }
             sql::TableFactor::NestedJoin { table_with_joins, alias } => {
@@ -653,7 +653,7 @@ impl Lowering {
                     let name = if *shorthand { "substr" } else { "substring" };
                     let list = [Some(of), from, length].into_iter().flatten().map(|of| (None, of)).collect();
                     let name = Path(vec![Name { text: name.to_owned(), at: at() }]);
-                    Expression::Call(Box::new(plain_call(name, Arguments::List(list))))
+                    Expression::Call(Box::new(Call::plain(name, Arguments::List(list))))
                 } else {
                     Expression::Substring { of: Box::new(of), from: from.map(Box::new), length: length.map(Box::new) }
                 }
@@ -839,7 +839,7 @@ impl Lowering {
             sql::CeilFloorKind::DateTimeField(sql::DateTimeField::NoDateTime) => {
                 let list = vec![(None, self.expression(of)?)];
                 let name = Path(vec![Name { text: function.to_owned(), at }]);
-                Ok(Expression::Call(Box::new(plain_call(name, Arguments::List(list)))))
+                Ok(Expression::Call(Box::new(Call::plain(name, Arguments::List(list)))))
             }
             sql::CeilFloorKind::DateTimeField(_) | sql::CeilFloorKind::Scale(_) => {
                 Err(Error::unsupported("rounding to a field or scale", at))
@@ -1037,10 +1037,6 @@ fn flat_logic(and: bool, list: Vec<Expression>) -> Expression {
         }
     }
     if and { Expression::And(flat) } else { Expression::Or(flat) }
-}
-
-fn plain_call(name: Path, arguments: Arguments) -> Call {
-    Call { name, arguments, distinct: false, order_by: Vec::new(), within_group: Vec::new(), filter: None, over: None }
 }
 
 /// Words PostgreSQL reads as functions without parentheses.

@@ -621,6 +621,21 @@ pub struct Call {
     pub over: Option<Over>,
 }
 
+impl Call {
+    /// A call with nothing but arguments.
+    pub fn plain(name: Path, arguments: Arguments) -> Self {
+        Self {
+            name,
+            arguments,
+            distinct: false,
+            order_by: Vec::new(),
+            within_group: Vec::new(),
+            filter: None,
+            over: None,
+        }
+    }
+}
+
 /// What a call passes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Arguments {
