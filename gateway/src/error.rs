@@ -69,9 +69,10 @@ impl ClientError for SourceError {
         match self {
             Self::Server(message) => message.hint.clone(),
             Self::Connection { .. } => Some("Try again; if it persists, tell whoever runs the gateway.".to_owned()),
-            Self::SignIn { .. } | Self::NoRole { .. } => {
-                Some("Ask whoever runs the source for a role that is yours.".to_owned())
-            }
+            Self::SignIn { .. } | Self::NoRole { .. } | Self::Witness { .. } => Some(
+                "Ask whoever runs the gateway to look at the source's login and at the role that belongs to you."
+                    .to_owned(),
+            ),
             Self::Busy { .. } => Some("Try again in a moment.".to_owned()),
             Self::CatalogTooLarge { .. } => Some("Raise \"relations_max\" of the source.".to_owned()),
             _ => None,

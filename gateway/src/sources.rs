@@ -13,7 +13,7 @@ use passgate_connectors::{
     Batch, Bind, Caller, Cancel, Connector, Control, Description, Error, Query, SessionSettings, Source,
     TransactionStatus, Witness,
 };
-use passgate_policy::{Permitted, SourceName};
+use passgate_policy::{Known, Permitted, SourceName, TableName};
 
 use crate::audit::Receipt;
 use crate::catalog::Snapshot;
@@ -65,6 +65,23 @@ impl Sources {
         self.entries.contains_key(name)
     }
 
+    /// The names that policies may use: the sources', and what those that were read hold.
+    pub fn known(&self) -> Known {
+        let mut known = Known::new();
+        for (name, entry) in &self.entries {
+            known.add_source(name.clone());
+            let Some(held) = entry.held() else { continue };
+            for relation in held.snapshot.relations() {
+                let (schema, table) = (relation.schema.clone(), relation.name.clone());
+                known.add_table(TableName { source: name.clone(), schema, table });
+            }
+            for (schema, function) in held.snapshot.functions() {
+                known.add_function(name.clone(), schema.to_owned(), function.to_owned());
+            }
+        }
+        known
+    }
+
     /// The names there are.
     pub fn names(&self) -> impl Iterator<Item = &SourceName> {
         self.entries.keys()
@@ -77,7 +94,11 @@ impl Sources {
         caller: &Caller,
         settings: &SessionSettings,
     ) -> Result<Lease, Error> {
-        self.entry(name)?.connector.checkout(caller, settings).await.map(Lease)
+        let lease = self.entry(name)?.connector.checkout(caller, settings).await;
+        if let Err(error) = &lease {
+            tracing::warn!(source = %name, %error, "no connection to the source");
+        }
+        lease.map(Lease)
     }
 
     /// What the source holds: as last read, or read now if it never was. While a source is down, what it held when it

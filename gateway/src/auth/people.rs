@@ -155,14 +155,21 @@ impl Reader<'_> {
             self.suggest("write `people: []`");
             return by_name;
         };
-        let Some(fields) = self.fields(document, &["people"]) else { return by_name };
-        let Some(list) = fields.get("people") else {
-            self.problem(document, "`people` is missing");
-            return by_name;
-        };
-        let YamlData::Sequence(entries) = &list.data else {
-            self.problem(list, "`people` must be a list");
-            return by_name;
+        // A bare list will do: it is what `passgate scram NAME >> people.yaml` makes.
+        let entries = match &document.data {
+            YamlData::Sequence(entries) => entries,
+            _ => {
+                let Some(fields) = self.fields(document, &["people"]) else { return by_name };
+                let Some(list) = fields.get("people") else {
+                    self.problem(document, "`people` is missing");
+                    return by_name;
+                };
+                let YamlData::Sequence(entries) = &list.data else {
+                    self.problem(list, "`people` must be a list");
+                    return by_name;
+                };
+                entries
+            }
         };
         for entry in entries {
             let Some(person) = self.person(entry) else { continue };
@@ -379,6 +386,7 @@ mod tests {
         assert!(parse("people: [").is_err());
         assert!(parse("").is_err());
         assert!(parse("people: []").is_ok());
+        assert_eq!(parse(&person).unwrap().by_name.len(), 1);
     }
 
     #[test]

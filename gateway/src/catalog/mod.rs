@@ -72,6 +72,11 @@ impl Snapshot {
         self.relations.values().flat_map(HashMap::values).map(|entry| &entry.relation)
     }
 
+    /// Every function that is not built in, as schema and name, in no order.
+    pub fn functions(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.functions.iter().flat_map(|(schema, names)| names.iter().map(|name| (schema.as_str(), name.as_str())))
+    }
+
     /// Whether there is a function of this name that is not built in.
     pub fn has_function(&self, schema: &str, name: &str) -> bool {
         self.functions.get(schema).is_some_and(|names| names.contains(name))

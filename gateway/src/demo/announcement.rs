@@ -36,7 +36,7 @@ impl Announcement<'_> {
         let token = shell_word(self.folder.path(&format!("{person}.token")));
         let (host, port) = (self.address.ip(), self.address.port());
         format!(
-            "  PGPASSWORD=$(cat {token}) psql \"host={host} port={port} user={person} dbname={DATABASE}\" -c \"{query}\"\n"
+            "  PGPASSWORD=$(cat {token}) psql -P pager=off \"host={host} port={port} user={person} dbname={DATABASE}\" -c \"{query}\"\n"
         )
     }
 }
@@ -99,7 +99,7 @@ impl Display for Announcement<'_> {
         writeln!(f, "  tail -n 1 {audit}\n  {program} audit verify {audit}")?;
         let folder = shell_word(self.folder.path(""));
         writeln!(f, "\nThe settings and policies it runs on are in {folder}.")?;
-        writeln!(f, "A token signs in as one person only: try {} with another's.", names.join(", "))?;
+        writeln!(f, "A token signs in as one person only ({}): try one with another's name.", names.join(", "))?;
         writeln!(f, "This listener takes unencrypted connections too (sslmode=disable), as only one on loopback can.")?;
         writeln!(f, "\nCtrl-C ends the demonstration and removes everything it made.")
     }
@@ -136,7 +136,10 @@ mod tests {
         let address = SocketAddr::from(([127, 0, 0, 1], 6432));
         let text = Announcement { address, people: &people, folder: &folder }.to_string();
         assert!(!text.contains("the-token"));
-        assert_eq!(text.matches("psql \"host=127.0.0.1 port=6432 user=").count(), TRIES.len() + REFUSALS.len());
+        assert_eq!(
+            text.matches("psql -P pager=off \"host=127.0.0.1 port=6432 user=").count(),
+            TRIES.len() + REFUSALS.len()
+        );
         assert!(text.contains("audit verify"));
     }
 

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use passgate_policy::PolicySet;
+use passgate_policy::{Known, PolicySet};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -165,8 +165,14 @@ impl Running {
     }
 
     fn reload_policies(&self) -> Result<(), Vec<String>> {
-        let policies =
-            policies::read(&self.settings_folder, &self.policies_folder).map_err(|problems| texts(&problems))?;
+        let read = |known: &Known| policies::read(&self.settings_folder, &self.policies_folder, known);
+        let mut names = Known::new();
+        self.sources.names().for_each(|name| names.add_source(name.clone()));
+        let policies = read(&names).map_err(|problems| texts(&problems))?;
+        // What a source holds may have changed since it was read, so a name it lacks is told and not refused.
+        for problem in read(&self.sources.known()).err().unwrap_or_default() {
+            tracing::warn!(%problem, "a policy names what no source is known to have");
+        }
         self.policies.send_replace(Arc::new(policies.in_force()));
         Ok(())
     }

@@ -6,6 +6,8 @@ use passgate_connectors::Source;
 
 use super::policies::{self, Policies};
 use super::sign_in_problem;
+use passgate_policy::Known;
+
 use crate::auth::{Methods, SignIn};
 use crate::config::{Loaded, Problem};
 
@@ -87,7 +89,10 @@ fn sources(loaded: &Loaded) -> Result<Vec<Source>, Vec<Problem>> {
 }
 
 fn policies(loaded: &Loaded) -> Result<Policies, Vec<Problem>> {
-    policies::read(&loaded.folder, &loaded.settings.policies.folder).map_err(|problems| {
+    // Nothing is read before somebody asks, so only the sources' names are known here; a reload knows what they hold.
+    let mut known = Known::new();
+    loaded.settings.databases.iter().for_each(|database| known.add_source(database.name.clone()));
+    policies::read(&loaded.folder, &loaded.settings.policies.folder, &known).map_err(|problems| {
         // Without a line it is the folder that is wrong, and the settings are where it is named.
         let place = |problem: Problem| match problem.at.line {
             0 => loaded.problem(&["policies", "folder"], problem.message, problem.suggestion),

@@ -214,7 +214,7 @@ impl ClientError for Error {
 
 /// The rule, where it is written, and what in the statement offends it.
 fn why(reason: &Reason) -> String {
-    let place = reason.at.map_or_else(String::new, |at| format!(" at {at}"));
+    let place = reason.at.map_or_else(String::new, |at| format!(" ({at})"));
     let rule = &reason.rule;
     match reason.detail.trim_end_matches('.') {
         "" => format!("Refused by {rule}{place}."),

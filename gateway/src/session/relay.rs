@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use passgate_connectors::{Batch, Error as SourceError, Witness};
+use passgate_connectors::{Batch, Error as SourceError, ServerMessage, Witness};
 use passgate_policy::{Decision, Obligation, PolicySet, Request, Revision, decide};
 use passgate_wire::{self as wire, Backend};
 use tokio::sync::watch;
@@ -99,6 +99,20 @@ impl Running {
 
     fn new(feed: Feed, kept: VecDeque<Batch>, permit: Option<Standing>, receipt: Option<Receipt>) -> Self {
         Self { feed, kept, permit, receipt, started: Instant::now(), rows: 0, bytes: 0, suspended_before: false }
+    }
+
+    /// Says that the answer may go on where a rule ended it: nobody should take a part for the whole.
+    fn limit_notice(&self) -> Option<ServerMessage> {
+        self.permit.as_ref()?.obligations.iter().find_map(|obligation| match obligation {
+            Obligation::LimitRows { rows, rule } if *rows == self.rows => Some(ServerMessage {
+                severity: "NOTICE".to_owned(),
+                code: "00000".to_owned(),
+                message: format!("the answer ends at {rows} rows, and there may be more"),
+                detail: Some(format!("At most {rows} rows are answered, by {rule}.")),
+                hint: Some("Aggregate, filter, or page by a key.".to_owned()),
+            }),
+            Obligation::LimitRows { .. } => None,
+        })
     }
 
     /// The proof that it is recorded; none for an answer of the gateway's own.
@@ -289,8 +303,13 @@ impl Session<Ready> {
                         return Ok(Reached::Limit);
                     }
                 }
-                Batch::Done { tag } if running.suspended_before => return Ok(Reached::End(last_part(tag, sent))),
-                Batch::Done { tag } => return Ok(Reached::End(tag)),
+                Batch::Done { tag } => {
+                    if let Some(notice) = running.limit_notice() {
+                        self.channel.notice(&notice);
+                    }
+                    let tag = if running.suspended_before { last_part(tag, sent) } else { tag };
+                    return Ok(Reached::End(tag));
+                }
             }
         }
     }
