@@ -86,6 +86,9 @@ pub enum Error {
     /// Values and rows of waiting portals over the limit.
     #[error("portals that wait hold more values and rows than a session may keep")]
     PortalTooLarge,
+    /// An answer is larger than one may be (54000).
+    #[error("the answer is larger than {0} bytes")]
+    AnswerTooLarge(u64),
     /// A portal that cannot run again.
     #[error("portal \"{0}\" cannot be run")]
     PortalSpent(String),
@@ -157,7 +160,11 @@ impl ClientError for Error {
             Self::NoPortal(_) => "34000",
             Self::StatementExists(_) => "42P05",
             Self::PortalExists(_) => "42P03",
-            Self::TooManyStatements | Self::TooManyPortals | Self::TooManySavepoints | Self::PortalTooLarge => "54000",
+            Self::TooManyStatements
+            | Self::TooManyPortals
+            | Self::TooManySavepoints
+            | Self::PortalTooLarge
+            | Self::AnswerTooLarge(_) => "54000",
             Self::PortalSpent(_) => "55000",
             Self::SeveralStatements => "42601",
             Self::Format(_) => "22023",
@@ -182,6 +189,7 @@ impl ClientError for Error {
             Self::PlaintextRefused => "Connect with sslmode=verify-full.",
             Self::TransactionLost => "Roll back, then try again.",
             Self::Revoked => "Run it again to learn what the current policies say.",
+            Self::AnswerTooLarge(_) => "Ask for fewer rows or columns, or raise limits.session.answer_bytes_max.",
             Self::PortalTooLarge => {
                 "Read waiting portals to their end first, or raise limits.session.portal_bytes_max."
             }

@@ -74,6 +74,8 @@ pub struct Config {
     /// Bytes that one session's portals may hold together: values of those that have not run yet, and rows kept for
     /// those that wait while another statement of the same transaction runs. Default: 16777216.
     pub portal_bytes_max: usize,
+    /// Bytes that one statement may answer; it ends with 54000 where it goes beyond. Default: 1073741824.
+    pub answer_bytes_max: u64,
     /// The highest `statement_timeout` a client may set, in milliseconds; a source's own timeout holds in any case.
     /// Default: 300000.
     pub statement_timeout_ms_max: u64,
@@ -95,6 +97,7 @@ impl Default for Config {
             prepared_bytes_max: 2 << 20,
             portals_max: 100,
             portal_bytes_max: 16 << 20,
+            answer_bytes_max: 1 << 30,
             statement_timeout_ms_max: 300_000,
             cancel_ms_max: 5_000,
             time_zone: "UTC".to_owned(),

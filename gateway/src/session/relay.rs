@@ -344,6 +344,10 @@ impl Session<Ready> {
         };
         running.rows += rows;
         running.bytes += frames.len() as u64;
+        let most = self.services.config.answer_bytes_max;
+        if running.bytes > most {
+            return Err(Error::AnswerTooLarge(most).into());
+        }
         self.channel.relay(frames).await?;
         Ok(rows)
     }

@@ -69,6 +69,18 @@ async fn a_simple_query_is_relayed_and_its_connection_given_back() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_too_large_ends_and_so_does_its_statement() {
+    let large = "x".repeat(10_000_000);
+    let world = World::new(Script::default().answer("SELECT 1", rows(&[&large, &large, &large, &large])));
+    let (mut client, _) = world.connect(&[]).await;
+    let answer = client.query("SELECT 1").await;
+    let expected = "ErrorResponse ERROR 54000 the answer is larger than 30000000 bytes";
+    assert!(answer.iter().any(|message| message.starts_with(expected)), "{answer:.200?}");
+    assert_eq!(answer.last().unwrap(), r#"ReadyForQuery "I""#);
+    client.terminate().await;
+}
+
+#[tokio::test]
 async fn an_error_ends_a_simple_query_and_a_transaction() {
     let script = Script::default().fail("SELECT 0", division_by_zero());
     let world = World::new(script);

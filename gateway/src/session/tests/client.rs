@@ -55,7 +55,7 @@ impl World {
         let connector = FakeConnector { name: SourceName::new("warehouse"), stage: stage.clone() };
         let source = Source { connector: Arc::new(connector), default_schema: "public".to_owned() };
         let services = Services {
-            config: Config { prepared_statements_max: 3, ..Config::default() },
+            config: Config { prepared_statements_max: 3, answer_bytes_max: 30_000_000, ..Config::default() },
             statement_limits: statement::Limits::default(),
             sources: Arc::new(Sources::new(&crate::sources::Config::default(), vec![source])),
             policies: watch::channel(Arc::new(policies())).1,
