@@ -95,12 +95,9 @@ impl Resolver<'_> {
             }
         };
         if let Some(Limit { rows, with_ties }) = limit {
-            let one =
-                matches!(rows, Some(Expression::Literal(Literal::Number(digits))) if digits == "1" || digits == "0");
+            let one = matches!(rows, Expression::Literal(Literal::Number(digits)) if digits == "1" || digits == "0");
             shape.one_row |= one && !*with_ties;
-            if let Some(rows) = rows {
-                self.expression(rows)?;
-            }
+            self.expression(rows)?;
         }
         if let Some(offset) = offset {
             self.expression(offset)?;
@@ -157,7 +154,7 @@ impl Resolver<'_> {
     }
 
     fn select(&mut self, select: &mut Select, order_by: &mut [Order]) -> Result<Shape> {
-        let Select { distinct, items, from, filter, group_by, group_distinct: _, having, windows, at: _ } = select;
+        let Select { distinct, items, from, filter, group_by, having, windows, at: _ } = select;
         self.frames.push(FromScope::default());
         for relation in from.iter_mut() {
             self.relation(relation)?;
@@ -215,7 +212,7 @@ impl Resolver<'_> {
     /// Adds the relations of one entry of FROM to the scope.
     fn relation(&mut self, relation: &mut Relation) -> Result<()> {
         match relation {
-            Relation::Table { name, only: _, alias, sample } => {
+            Relation::Table { name, alias, sample } => {
                 if let Some(sample) = sample {
                     self.expression(&mut sample.percent)?;
                 }

@@ -4,7 +4,7 @@ use passgate_policy::Obligation;
 
 use super::{Error, Plan};
 use crate::statement::tree::{
-    Alias, Arguments, Body, Call, Expression, Item, Limit, Literal, Name, Path, Query, Relation, Select, Spot, Type,
+    Alias, Arguments, Body, Call, Expression, Limit, Literal, Name, Path, Query, Relation, Select, Spot, Type,
 };
 use crate::statement::{self, ExplainOptions, Kind, Limits};
 
@@ -38,24 +38,20 @@ pub(super) fn text(query: &Query, explain: Option<ExplainOptions>) -> Result<Str
 /// At most `rows` rows, whatever the query says. Exact for every form: the limit is put where the rows come out.
 fn limit_rows(mut query: Query, rows: u64) -> Query {
     let most = Expression::Literal(Literal::Number(rows.to_string()));
-    let asked = match query.limit.take() {
-        None | Some(Limit { rows: None, .. }) => None,
-        Some(Limit { rows: Some(asked), with_ties: true }) => {
-            query.limit = Some(Limit { rows: Some(asked), with_ties: true });
+    let lowered = match query.limit.take() {
+        None => most,
+        Some(limit) if limit.with_ties => {
+            query.limit = Some(limit);
             return limited_around(query, most);
         }
-        Some(Limit { rows: Some(asked), with_ties: false }) => Some(asked),
-    };
-    let lowered = match asked {
-        None => most,
-        Some(Expression::Literal(Literal::Number(digits))) => match digits.parse::<u64>() {
+        Some(Limit { rows: Expression::Literal(Literal::Number(digits)), .. }) => match digits.parse::<u64>() {
             Ok(asked) => Expression::Literal(Literal::Number(asked.min(rows).to_string())),
             Err(_) => least(Expression::Literal(Literal::Number(digits)), most),
         },
         // NULL means all, and least() passes over it.
-        Some(asked) => least(asked, most),
+        Some(Limit { rows: asked, .. }) => least(asked, most),
     };
-    query.limit = Some(Limit { rows: Some(lowered), with_ties: false });
+    query.limit = Some(Limit { rows: lowered, with_ties: false });
     query
 }
 
@@ -72,22 +68,12 @@ fn limited_around(query: Query, most: Expression) -> Query {
     let at = Spot(passgate_policy::Place { line: 1, column: 1 });
     let alias = Alias { name: Name::invented("limited"), columns: Vec::new() };
     let relation = Relation::Query { lateral: false, query: Box::new(query), alias: Some(alias), at };
-    let select = Select {
-        distinct: None,
-        items: vec![Item::Everything],
-        from: vec![relation],
-        filter: None,
-        group_by: Vec::new(),
-        group_distinct: false,
-        having: None,
-        windows: Vec::new(),
-        at,
-    };
+    let select = Select::everything_from(relation, at);
     Query {
         with: None,
         body: Body::Select(Box::new(select)),
         order_by: Vec::new(),
-        limit: Some(Limit { rows: Some(most), with_ties: false }),
+        limit: Some(Limit { rows: most, with_ties: false }),
         offset: None,
     }
 }

@@ -200,14 +200,13 @@ impl Lowering {
             self.write("SELECT INTO", at);
         }
         let distinct = distinct.as_ref().map_or(Ok(None), |distinct| self.distinct(distinct))?;
-        let (group_by, group_distinct) = self.group_by(group_by)?;
+        let group_by = self.group_by(group_by)?;
         Ok(Select {
             distinct,
             items: projection.iter().map(|item| self.item(item)).collect::<Result<_>>()?,
             from: from.iter().map(|relation| self.joined(relation)).collect::<Result<_>>()?,
             filter: self.optional(selection.as_ref())?,
             group_by,
-            group_distinct,
             having: self.optional(having.as_ref())?,
             windows: named_window.iter().map(|window| self.named_window(window)).collect::<Result<_>>()?,
             at: Spot(at),
@@ -337,7 +336,7 @@ impl Lowering {
                     None => {
                         refuse_some("WITH ORDINALITY on a table", *with_ordinality, relation)?;
                         let sample = sample.as_ref().map(|sample| self.sample(sample, at)).transpose()?;
-                        Ok(Relation::Table { name: table_path(name)?, only: false, alias, sample })
+                        Ok(Relation::Table { name: table_path(name)?, alias, sample })
                     }
                     Some(sql::TableFunctionArgs { args, settings }) => {
                         refuse_some("SETTINGS", settings.is_some(), relation)?;
@@ -431,13 +430,12 @@ impl Lowering {
         if plain { Ok(Sample { bernoulli, percent, seed }) } else { Err(refused()) }
     }
 
-    fn group_by(&mut self, group_by: &sql::GroupByExpr) -> Result<(Vec<Grouping>, bool)> {
+    fn group_by(&mut self, group_by: &sql::GroupByExpr) -> Result<Vec<Grouping>> {
         match group_by {
             sql::GroupByExpr::All(_) => Err(Error::unsupported("GROUP BY ALL", place(group_by.span()))),
             sql::GroupByExpr::Expressions(by, modifiers) => {
                 refuse_some("a modifier of GROUP BY", !modifiers.is_empty(), group_by)?;
-                let by = by.iter().map(|by| self.grouping(by)).collect::<Result<_>>()?;
-                Ok((by, false))
+                by.iter().map(|by| self.grouping(by)).collect()
             }
         }
     }
@@ -488,7 +486,7 @@ impl Lowering {
                 let rows = self.optional(limit.as_ref())?;
                 let offset =
                     offset.as_ref().map(|sql::Offset { value, rows: _ }| self.expression(value)).transpose()?;
-                (rows.map(|rows| Limit { rows: Some(rows), with_ties: false }), offset)
+                (rows.map(|rows| Limit { rows, with_ties: false }), offset)
             }
             Some(sql::LimitClause::OffsetCommaLimit { .. }) => {
                 return Err(Error::unsupported("LIMIT with a comma", place(query.span())));
@@ -503,7 +501,7 @@ impl Lowering {
             Some(quantity) => self.expression(quantity)?,
             None => Expression::Literal(Literal::Number("1".to_owned())),
         };
-        Ok((Some(Limit { rows: Some(rows), with_ties: *with_ties }), offset))
+        Ok((Some(Limit { rows, with_ties: *with_ties }), offset))
     }
 
     fn named_window(&mut self, window: &sql::NamedWindowDefinition) -> Result<(Name, Window)> {
@@ -605,7 +603,6 @@ impl Lowering {
                 low: self.boxed(low)?,
                 high: self.boxed(high)?,
                 negated: *negated,
-                symmetric: false,
             },
             sql::Expr::BinaryOp { left, op, right } => self.infix(left, op, right)?,
             sql::Expr::Like { negated, any, expr, pattern, escape_char } => {
@@ -1013,18 +1010,8 @@ impl Lowering {
 fn table_command(table: &sql::Table) -> Body {
     let sql::Table { table_name, schema_name } = table;
     let path = [schema_name, table_name].into_iter().flatten().map(|text| Name::invented(text.to_ascii_lowercase()));
-    let relation = Relation::Table { name: Path(path.collect()), only: false, alias: None, sample: None };
-    Body::Select(Box::new(Select {
-        distinct: None,
-        items: vec![Item::Everything],
-        from: vec![relation],
-        filter: None,
-        group_by: Vec::new(),
-        group_distinct: false,
-        having: None,
-        windows: Vec::new(),
-        at: Spot(Place { line: 1, column: 1 }),
-    }))
+    let relation = Relation::Table { name: Path(path.collect()), alias: None, sample: None };
+    Body::Select(Box::new(Select::everything_from(relation, Spot(Place { line: 1, column: 1 }))))
 }
 
 /// AND or OR of a list, with inner lists of the same kind taken in, so that the tree has one shape for one meaning.

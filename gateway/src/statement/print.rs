@@ -106,17 +106,13 @@ impl Printer {
     /// FETCH FIRST must follow OFFSET, LIMIT may stand before it.
     fn limit(&mut self, limit: &Limit) {
         let Limit { rows, with_ties } = limit;
-        match (rows, with_ties) {
-            (Some(rows), true) => {
-                self.word(" FETCH FIRST ");
-                self.operand(rows);
-                self.word(" ROWS WITH TIES");
-            }
-            (Some(rows), false) => {
-                self.word(" LIMIT ");
-                self.operand(rows);
-            }
-            (None, _) => self.word(" LIMIT ALL"),
+        if *with_ties {
+            self.word(" FETCH FIRST ");
+            self.operand(rows);
+            self.word(" ROWS WITH TIES");
+        } else {
+            self.word(" LIMIT ");
+            self.operand(rows);
         }
     }
 
@@ -171,7 +167,7 @@ impl Printer {
     }
 
     fn select(&mut self, select: &Select) {
-        let Select { distinct, items, from, filter, group_by, group_distinct, having, windows, at: _ } = select;
+        let Select { distinct, items, from, filter, group_by, having, windows, at: _ } = select;
         self.word("SELECT");
         match distinct {
             None => {}
@@ -194,7 +190,7 @@ impl Printer {
             self.expression(filter);
         }
         if !group_by.is_empty() {
-            self.word(if *group_distinct { " GROUP BY DISTINCT " } else { " GROUP BY " });
+            self.word(" GROUP BY ");
             self.list(group_by, Self::grouping);
         }
         if let Some(having) = having {
@@ -234,10 +230,7 @@ impl Printer {
 
     fn relation(&mut self, relation: &Relation) {
         match relation {
-            Relation::Table { name, only, alias, sample } => {
-                if *only {
-                    self.word("ONLY ");
-                }
+            Relation::Table { name, alias, sample } => {
                 self.path(name);
                 self.alias(alias.as_ref());
                 if let Some(Sample { bernoulli, percent, seed }) = sample {
@@ -526,12 +519,9 @@ impl Printer {
                 self.word(if *negated { " NOT IN " } else { " IN " });
                 self.enclosed(|this| this.query(query));
             }
-            Expression::Between { of, low, high, negated, symmetric } => {
+            Expression::Between { of, low, high, negated } => {
                 self.operand(of);
                 self.word(if *negated { " NOT BETWEEN " } else { " BETWEEN " });
-                if *symmetric {
-                    self.word("SYMMETRIC ");
-                }
                 self.operand(low);
                 self.word(" AND ");
                 self.operand(high);

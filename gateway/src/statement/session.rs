@@ -55,7 +55,7 @@ pub(super) fn classify(statement: &sql::Statement, lowering: &mut Lowering) -> R
             if modifier.is_some() || !statements.is_empty() || exception.is_some() || *has_end_keyword {
                 return Err(Error::unsupported("this form of BEGIN", at));
             }
-            transaction_modes(modes, lowering, at).map(|isolation| Kind::Transaction(Control::Begin { isolation }))
+            transaction_modes(modes, at).map(|isolation| Kind::Transaction(Control::Begin { isolation }))
         }
         sql::Statement::Commit { chain: false, end: _, modifier: None } => Ok(Kind::Transaction(Control::Commit)),
         sql::Statement::Rollback { chain: false, savepoint: None } => Ok(Kind::Transaction(Control::Rollback)),
@@ -184,14 +184,12 @@ fn explain_format(format: &str, at: Place) -> Result<&'static str> {
         .ok_or_else(|| Error::unsupported("this EXPLAIN format", at))
 }
 
-fn transaction_modes(modes: &[sql::TransactionMode], lowering: &mut Lowering, at: Place) -> Result<Option<Isolation>> {
+fn transaction_modes(modes: &[sql::TransactionMode], at: Place) -> Result<Option<Isolation>> {
     let mut isolation = None;
     for mode in modes {
         match mode {
             sql::TransactionMode::AccessMode(sql::TransactionAccessMode::ReadOnly) => {}
             sql::TransactionMode::AccessMode(sql::TransactionAccessMode::ReadWrite) => {
-                // Asked for by name, so denied by name; a plain BEGIN is read-only here anyway.
-                let _ = &lowering;
                 return Err(Error::unsupported("READ WRITE", at)
                     .hint("The gateway reads only: leave the mode out, or say READ ONLY."));
             }
@@ -231,8 +229,7 @@ fn set_kind(set: &sql::Set, at: Place) -> Result<Kind> {
             Ok(Kind::Set { name: "client_encoding".to_owned(), value: Some(charset_name.value.clone()), local: false })
         }
         sql::Set::SetTransaction { modes, snapshot: None, session } => {
-            let mut lowering = Lowering::new(1, 0);
-            let isolation = transaction_modes(modes, &mut lowering, at)?;
+            let isolation = transaction_modes(modes, at)?;
             let name = if *session { "default_transaction_isolation" } else { "transaction_isolation" };
             let level = isolation.map(|level| match level {
                 Isolation::ReadCommitted => "read committed",

@@ -117,14 +117,28 @@ pub struct Select {
     pub filter: Option<Expression>,
     /// GROUP BY.
     pub group_by: Vec<Grouping>,
-    /// GROUP BY DISTINCT.
-    pub group_distinct: bool,
     /// HAVING.
     pub having: Option<Expression>,
     /// WINDOW.
     pub windows: Vec<(Name, Window)>,
     /// Where the SELECT stands. Not part of equality.
     pub at: Spot,
+}
+
+impl Select {
+    /// `SELECT * FROM` one relation.
+    pub fn everything_from(relation: Relation, at: Spot) -> Self {
+        Self {
+            distinct: None,
+            items: vec![Item::Everything],
+            from: vec![relation],
+            filter: None,
+            group_by: Vec::new(),
+            having: None,
+            windows: Vec::new(),
+            at,
+        }
+    }
 }
 
 /// A place that two equal trees may differ in.
@@ -173,8 +187,6 @@ pub enum Relation {
     Table {
         /// Its name.
         name: Path,
-        /// ONLY.
-        only: bool,
         /// AS.
         alias: Option<Alias>,
         /// TABLESAMPLE.
@@ -292,8 +304,8 @@ pub struct Order {
 /// LIMIT or FETCH FIRST.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// How many; `None` is ALL.
-    pub rows: Option<Expression>,
+    /// How many.
+    pub rows: Expression,
     /// WITH TIES.
     pub with_ties: bool,
 }
@@ -447,8 +459,6 @@ pub enum Expression {
         high: Box<Expression>,
         /// NOT.
         negated: bool,
-        /// SYMMETRIC.
-        symmetric: bool,
     },
     /// [NOT] LIKE, ILIKE, SIMILAR TO.
     Like {
