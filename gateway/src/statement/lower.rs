@@ -132,7 +132,7 @@ impl Lowering {
                 Ok(Body::Combination { operator, all, left, right: Box::new(this.body(right)?) })
             }
             sql::SetExpr::Values(values) => this.values(values, place(body.span())),
-            sql::SetExpr::Table(table) => Ok(table_command(table)),
+            sql::SetExpr::Table(table) => table_command(table, place(body.span())),
             sql::SetExpr::Insert(_) => Ok(this.modifying("INSERT", place(body.span()))),
             sql::SetExpr::Update(_) => Ok(this.modifying("UPDATE", place(body.span()))),
             sql::SetExpr::Delete(_) => Ok(this.modifying("DELETE", place(body.span()))),
@@ -1007,11 +1007,16 @@ impl Lowering {
     }
 }
 
-fn table_command(table: &sql::Table) -> Body {
+/// `TABLE t`. The parser forgets whether the name was quoted, so one that folding would change could mean two tables.
+fn table_command(table: &sql::Table, at: Place) -> Result<Body> {
     let sql::Table { table_name, schema_name } = table;
-    let path = [schema_name, table_name].into_iter().flatten().map(|text| Name::invented(text.to_ascii_lowercase()));
-    let relation = Relation::Table { name: Path(path.collect()), alias: None, sample: None };
-    Body::Select(Box::new(Select::everything_from(relation, Spot(Place { line: 1, column: 1 }))))
+    let part = |text: &String| match text.chars().any(|character| character.is_ascii_uppercase()) {
+        true => Err(Error::unsupported("TABLE with a name in upper case", at)),
+        false => name(&sql::Ident::with_quote('"', text)),
+    };
+    let path = [schema_name, table_name].into_iter().flatten().map(part).collect::<Result<_>>()?;
+    let relation = Relation::Table { name: Path(path), alias: None, sample: None };
+    Ok(Body::Select(Box::new(Select::everything_from(relation, Spot(at)))))
 }
 
 /// AND or OR of a list, with inner lists of the same kind taken in, so that the tree has one shape for one meaning.

@@ -40,6 +40,12 @@ fn unquoted_names_are_folded_and_quoted() {
 }
 
 #[test]
+fn table_reads_the_table_it_names_or_none() {
+    assert_eq!(round_trip("SELECT 1 UNION ALL TABLE s.t"), "SELECT 1 UNION ALL SELECT * FROM \"s\".\"t\"");
+    assert!(parse("SELECT 1 UNION ALL TABLE \"T\"", &Limits::default()).is_err());
+}
+
+#[test]
 fn writes_are_named() {
     for (text, command) in [
         ("INSERT INTO t VALUES (1)", "INSERT"),
