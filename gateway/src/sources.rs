@@ -13,7 +13,7 @@ use passgate_connectors::{
     Batch, Bind, Caller, Cancel, Connector, Control, Description, Error, Query, SessionSettings, Source,
     TransactionStatus, Witness,
 };
-use passgate_policy::{Known, Permitted, SourceName, TableName};
+use passgate_policy::{Known, Permitted, SourceName};
 
 use crate::audit::Receipt;
 use crate::catalog::Snapshot;
@@ -72,8 +72,7 @@ impl Sources {
             known.add_source(name.clone());
             let Some(held) = entry.held() else { continue };
             for relation in held.snapshot.relations() {
-                let (schema, table) = (relation.schema.clone(), relation.name.clone());
-                known.add_table(TableName { source: name.clone(), schema, table });
+                known.add_table(relation.facts.name.clone());
             }
             for (schema, function) in held.snapshot.functions() {
                 known.add_function(name.clone(), schema.to_owned(), function.to_owned());

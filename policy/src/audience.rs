@@ -57,7 +57,7 @@ impl Audience {
     /// Whether the request's person is meant, on any source that the statement touches.
     pub(crate) fn includes(&self, request: &Request) -> bool {
         let touches = |sources: &BTreeSet<SourceName>| {
-            sources.contains(&request.source) || request.tables.iter().any(|used| sources.contains(&used.table.source))
+            sources.contains(&request.source) || request.tables.iter().any(|used| sources.contains(&used.name().source))
         };
         self.sources.as_ref().is_none_or(touches) && self.includes_person(&request.identity)
     }

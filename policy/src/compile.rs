@@ -10,13 +10,14 @@ use jsonc_parser::common::Ranged;
 use sha2::{Digest, Sha256};
 
 use crate::audience::Audience;
+use crate::condition::Condition;
 use crate::decide::PolicySet;
 use crate::document::{Document, kind_of};
-use crate::fields::{Field, Object};
+use crate::fields::{Field, Object, Text};
 use crate::names::Known;
 use crate::problem::{Problem, Problems, did_you_mean};
-use crate::rules::{COMMON_FIELDS, RULES, RuleKind};
-use crate::{Revision, RuleReference};
+use crate::rules::{ACTION_FIELDS, COMMON_FIELDS, NamedBy, RULES, RuleKind};
+use crate::{Revision, RuleReference, Sql};
 
 /// Policies in one set.
 const POLICIES_MAX: usize = 10_000;
@@ -34,6 +35,8 @@ pub struct PolicyFile {
 pub(crate) struct Context<'k> {
     /// What the sources hold, where that is known.
     pub(crate) known: Option<&'k Known>,
+    /// Reads the SQL in policies.
+    pub(crate) sql: &'k dyn Sql,
     pub(crate) problems: Problems,
     warnings: Problems,
 }
@@ -53,6 +56,8 @@ pub(crate) struct Policy<'d> {
     pub(crate) rule: RuleReference,
     pub(crate) message: Option<Arc<str>>,
     pub(crate) audience: Audience,
+    /// What must be true for it to act; always, where there is none.
+    pub(crate) condition: Option<Arc<Condition>>,
     /// Whether names that nothing has are accepted.
     pub(crate) unknown_ok: bool,
     /// The object, checked against the kind's fields.
@@ -62,9 +67,9 @@ pub(crate) struct Policy<'d> {
 /// Compiles policy files, or reports every problem in them, in the order of the files.
 ///
 /// With `known`, a policy that names a table, schema, function or source that does not exist is a problem too (or a
-/// warning, where it says `unknown_ok`).
-pub fn compile(files: &[PolicyFile], known: Option<&Known>) -> Result<PolicySet, Vec<Problem>> {
-    let mut context = Context { known, problems: Problems::default(), warnings: Problems::default() };
+/// warning, where it says `unknown_ok`). `sql` reads the SQL that policies hold.
+pub fn compile(files: &[PolicyFile], known: Option<&Known>, sql: &dyn Sql) -> Result<PolicySet, Vec<Problem>> {
+    let mut context = Context { known, sql, problems: Problems::default(), warnings: Problems::default() };
     let documents: Vec<Document<'_>> =
         files.iter().filter_map(|file| Document::parse(file, &mut context.problems)).collect();
     let mut policies = sort_by_kind(&documents, &mut context);
@@ -113,11 +118,14 @@ fn read<'d>(
 ) -> Option<(&'static RuleKind, Policy<'d>)> {
     let kind = kind(body, &mut context.problems);
     match kind {
+        Some(kind) if kind.named_by == NamedBy::Action => {
+            body.check(&[COMMON_FIELDS, ACTION_FIELDS, kind.fields], &mut context.problems);
+        }
         Some(kind) => body.check(&[COMMON_FIELDS, kind.fields], &mut context.problems),
         // So that only what no kind knows is called unknown.
         None => {
             let tables: Vec<&'static [Field]> =
-                std::iter::once(COMMON_FIELDS).chain(RULES.iter().map(|kind| kind.fields)).collect();
+                [COMMON_FIELDS, ACTION_FIELDS].into_iter().chain(RULES.iter().map(|kind| kind.fields)).collect();
             body.check_present(&tables, &mut context.problems);
         }
     }
@@ -132,38 +140,46 @@ fn read<'d>(
     let audience =
         body.object("applies_to").map(|object| Audience::compile(object, unknown_ok, context)).unwrap_or_default();
     let message = body.text("message").map(|message| message.value.into());
-    Some((kind?, Policy { rule, message, audience, unknown_ok, body }))
+    let condition = body
+        .object("condition")
+        .filter(|_| kind.is_none_or(|kind| kind.named_by == NamedBy::Action))
+        .and_then(|object| Condition::compile(object, audience.sources(), unknown_ok, context))
+        .map(Arc::new);
+    Some((kind?, Policy { rule, message, audience, condition, unknown_ok, body }))
 }
 
-/// Which kind of rule a policy is: the one its `check` names, or the one whose own key it has.
+/// Which kind of rule a policy is: the one that its `check` or its `action` names.
 fn kind(body: Object<'_>, problems: &mut Problems) -> Option<&'static RuleKind> {
-    let by_key = RULES.iter().copied().find(|kind| kind.marked_by_key && body.has(kind.name));
-    match (body.text("check"), by_key) {
-        (Some(check), Some(kind)) => {
-            problems.push(check.problem(
-                format!("a policy has a \"check\" or a \"{}\", not both", kind.name),
-                Some("make two policies of it".to_owned()),
-            ));
+    let (check, action) = (body.text("check"), body.text("action"));
+    match (check, action) {
+        (Some(check), Some(_)) => {
+            let suggestion = Some("make two policies of it".to_owned());
+            problems.push(check.problem("a policy has a \"check\" or an \"action\", not both".to_owned(), suggestion));
             None
         }
-        (Some(check), None) => {
-            let checks = || RULES.iter().filter(|kind| !kind.marked_by_key).map(|kind| kind.name);
-            let found = RULES.iter().copied().find(|kind| !kind.marked_by_key && kind.name == check.value);
-            if found.is_none() {
-                let suggestion = did_you_mean(check.value, checks())
-                    .unwrap_or_else(|| format!("known: {}", checks().collect::<Vec<_>>().join(", ")));
-                problems.push(check.problem(format!("unknown check \"{}\"", check.value), Some(suggestion)));
-            }
-            found
-        }
-        (None, Some(kind)) => Some(kind),
-        (None, None) if body.has("check") => None,
+        (Some(written), None) => named_kind(&written, NamedBy::Check, problems),
+        (None, Some(written)) => named_kind(&written, NamedBy::Action, problems),
+        (None, None) if body.has("check") || body.has("action") => None,
         (None, None) => {
-            let suggestion = Some("add \"check\" with a kind of rule, or \"condition\" and \"action\"".to_owned());
-            problems.push(body.problem("the policy says neither \"check\" nor \"condition\"".to_owned(), suggestion));
+            let suggestion =
+                Some("add \"check\" with a kind of rule, or \"action\" with what is to be done".to_owned());
+            problems.push(body.problem("the policy says neither \"check\" nor \"action\"".to_owned(), suggestion));
             None
         }
     }
+}
+
+fn named_kind(written: &Text<'_>, named_by: NamedBy, problems: &mut Problems) -> Option<&'static RuleKind> {
+    let kinds = || RULES.iter().copied().filter(|kind| kind.named_by == named_by);
+    let found = kinds().find(|kind| kind.name == written.value);
+    if found.is_none() {
+        let names = || kinds().map(|kind| kind.name);
+        let suggestion = did_you_mean(written.value, names())
+            .unwrap_or_else(|| format!("known: {}", names().collect::<Vec<_>>().join(", ")));
+        let message = format!("unknown {} \"{}\"", named_by.key(), written.value);
+        problems.push(written.problem(message, Some(suggestion)));
+    }
+    found
 }
 
 /// The digest of every path and text, each with its length before it, so that no two sets of files share one.

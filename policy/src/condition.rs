@@ -60,6 +60,17 @@ pub(crate) enum Condition {
     Names { subject: Subject, operator: Operator, names: Vec<ObjectName> },
 }
 
+/// Whether a condition holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Truth {
+    False,
+    True,
+    /// It cannot be known, and why. What restricts acts as if it were true, what grants as if it were false.
+    Unknown(String),
+    /// It depends on an estimate that was not made yet.
+    NeedsEstimate,
+}
+
 /// What a test of names looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Subject {
@@ -141,8 +152,13 @@ impl Condition {
         all_of(parts.into_iter().collect::<Option<Vec<_>>>()?)
     }
 
+    /// Whether it holds.
+    pub(crate) fn truth(&self, request: &Request) -> Truth {
+        if self.holds(request) { Truth::True } else { Truth::False }
+    }
+
     /// Whether it holds. Allocates nothing.
-    pub(crate) fn holds(&self, request: &Request) -> bool {
+    fn holds(&self, request: &Request) -> bool {
         match self {
             Self::All(parts) => parts.iter().all(|part| part.holds(request)),
             Self::Any(parts) => parts.iter().any(|part| part.holds(request)),
@@ -205,7 +221,7 @@ impl Condition {
 /// Calls `meet` with every name in a request that may be a [`Trigger`].
 pub(crate) fn each_trigger<'r>(request: &'r Request, mut meet: impl FnMut(Subject, &'r str)) {
     for used in &request.tables {
-        for table in std::iter::once(&used.table).chain(used.built_on.iter()) {
+        for table in used.closure().map(|facts| &facts.name) {
             meet(Subject::Tables, &table.table);
             meet(Subject::Schemas, &table.schema);
         }
@@ -345,7 +361,7 @@ impl Subject {
     /// Whether a thing itself is one of the names.
     fn is_one_of(self, item: &Item<'_>, names: &[ObjectName]) -> bool {
         match item {
-            Item::Table(used) => self.is_named(&used.table, names),
+            Item::Table(used) => self.is_named(used.name(), names),
             Item::Function(used) => names.iter().any(|name| name.matches(&used.schema, &used.name)),
         }
     }
@@ -357,7 +373,9 @@ impl Subject {
 
     fn below<'r>(self, item: &Item<'r>, names: &[ObjectName]) -> Option<&'r TableName> {
         match item {
-            Item::Table(used) => used.built_on.iter().find(|table| self.is_named(table, names)),
+            Item::Table(used) => {
+                used.built_on.iter().map(|facts| &facts.name).find(|table| self.is_named(table, names))
+            }
             Item::Function(_) => None,
         }
     }
@@ -372,7 +390,7 @@ impl Subject {
     fn named(self, item: &Item<'_>, built_on: Option<&TableName>) -> Evidence {
         let built_on = built_on.map(ToString::to_string);
         match item {
-            Item::Table(used) => Evidence { at: used.at, name: used.table.to_string(), built_on },
+            Item::Table(used) => Evidence { at: used.at, name: used.name().to_string(), built_on },
             Item::Function(used) => Evidence { at: used.at, name: format!("{}.{}", used.schema, used.name), built_on },
         }
     }

@@ -7,8 +7,12 @@ use std::sync::Arc;
 
 use crate::audience::Audience;
 use crate::compile::Policy;
+use crate::condition::{Condition, Truth};
 use crate::problem::Problem;
-use crate::{Decision, Obligation, Permit, Reason, Reasons, Request, Revision, RuleReference};
+use crate::{
+    Approval, Decision, EstimatePermit, Hold, Obligation, Permit, Reason, Reasons, Redirect, Request, Revision,
+    RuleReference, TicketId, Warning,
+};
 
 /// Reasons kept for one statement; it is refused all the same, and nobody reads more.
 const REASONS_MAX: usize = 50;
@@ -43,16 +47,7 @@ pub fn decide(policies: &PolicySet, request: &Request) -> Decision {
     for judge in &policies.judges {
         judge.judge(request, &mut verdict);
     }
-    let mut reasons = verdict.reasons.into_iter();
-    match reasons.next() {
-        Some(first) => Decision::Deny(Reasons::new(first, reasons.collect())),
-        None => Decision::Allow(Permit::new(
-            request.statement,
-            verdict.obligations,
-            policies.revision.clone(),
-            verdict.fired,
-        )),
-    }
+    verdict.decision(request, &policies.revision)
 }
 
 /// All policies of one kind, ready to be asked.
@@ -66,8 +61,13 @@ pub(crate) trait Judge: fmt::Debug + Send + Sync {
 /// What has been said of a request so far.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
+    redirects: Vec<Redirect>,
     reasons: Vec<Reason>,
+    estimate: bool,
+    approvals: Vec<Approval>,
+    grants_used: Vec<TicketId>,
     obligations: Vec<Obligation>,
+    warnings: Vec<Warning>,
     fired: Vec<RuleReference>,
 }
 
@@ -76,6 +76,55 @@ impl Verdict {
     pub(crate) fn deny(&mut self, reason: impl FnOnce() -> Reason) {
         if self.reasons.len() < REASONS_MAX {
             self.reasons.push(reason());
+        }
+    }
+
+    /// Puts another table in place of one.
+    pub(crate) fn redirect(&mut self, redirect: Redirect) {
+        self.redirects.push(redirect);
+    }
+
+    /// Asks for an estimate: without it, a rule cannot say whether it holds.
+    pub(crate) fn need_estimate(&mut self) {
+        self.estimate = true;
+    }
+
+    /// Asks for an approval, unless the request has it.
+    pub(crate) fn hold(&mut self, request: &Request, approval: impl FnOnce() -> Approval) {
+        let approval = approval();
+        match request.facts.grants.iter().find(|grant| grant.policy == approval.rule.policy) {
+            Some(grant) => {
+                self.fired(&approval.rule);
+                self.grants_used.push(grant.ticket.clone());
+            }
+            None => self.approvals.push(approval),
+        }
+    }
+
+    /// Tells the person something beside the answer.
+    pub(crate) fn warn(&mut self, warning: Warning) {
+        self.fired(&warning.rule);
+        self.warnings.push(warning);
+    }
+
+    /// What comes of all that was said: what changes the question first, then what refuses, then what is missing.
+    fn decision(self, request: &Request, revision: &Revision) -> Decision {
+        if !self.redirects.is_empty() && request.redirected.is_empty() {
+            return Decision::Redirect(self.redirects);
+        }
+        let again = self.redirects.into_iter().map(redirected_twice);
+        let mut reasons = self.reasons.into_iter().chain(again);
+        if let Some(first) = reasons.next() {
+            return Decision::Deny(Reasons::new(first, reasons.collect()));
+        }
+        let permit = Permit::new(request.statement, revision.clone()).with_obligations(self.obligations, self.fired);
+        if self.estimate {
+            return Decision::Estimate(EstimatePermit::new(permit));
+        }
+        let mut approvals = self.approvals.into_iter();
+        match approvals.next() {
+            Some(first) => Decision::Hold(Hold::new(first, approvals.collect())),
+            None => Decision::Allow(permit.with_warnings(self.warnings).with_grants_used(self.grants_used)),
         }
     }
 
@@ -92,19 +141,40 @@ impl Verdict {
     }
 }
 
+fn redirected_twice(redirect: Redirect) -> Reason {
+    let Redirect { from, to, rule } = redirect;
+    Reason {
+        message: format!("policy \"{}\" redirects what was redirected before", rule.policy),
+        detail: format!("{from} stands in place of another table, and {to} would stand in its place"),
+        hint: format!("Ask the owner of {} to redirect to a table that is not redirected itself.", rule.file),
+        at: None,
+        rule,
+    }
+}
+
 /// What is left of a policy when its own meaning is compiled: whose it is, whom it is for and what it tells them.
 #[derive(Clone, Debug)]
 pub(crate) struct Header {
     pub(crate) rule: RuleReference,
     pub(crate) message: Option<Arc<str>>,
     pub(crate) audience: Audience,
+    pub(crate) condition: Option<Arc<Condition>>,
 }
 
 impl Header {
+    /// Whether the policy is for this request, and its condition holds.
+    pub(crate) fn truth(&self, request: &Request) -> Truth {
+        match &self.condition {
+            _ if !self.audience.includes(request) => Truth::False,
+            None => Truth::True,
+            Some(condition) => condition.truth(request),
+        }
+    }
+
     /// A rule that always holds, for everybody.
     pub(crate) fn built_in(kind: &str) -> Self {
         let rule = RuleReference { policy: kind.into(), file: "built-in".into(), line: 0 };
-        Self { rule, message: None, audience: Audience::default() }
+        Self { rule, message: None, audience: Audience::default(), condition: None }
     }
 
     /// The policy's own message, or this one.
@@ -123,7 +193,12 @@ impl Header {
 
 impl From<&Policy<'_>> for Header {
     fn from(policy: &Policy<'_>) -> Self {
-        Self { rule: policy.rule.clone(), message: policy.message.clone(), audience: policy.audience.clone() }
+        Self {
+            rule: policy.rule.clone(),
+            message: policy.message.clone(),
+            audience: policy.audience.clone(),
+            condition: policy.condition.clone(),
+        }
     }
 }
 

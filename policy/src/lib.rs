@@ -25,17 +25,20 @@ mod problem;
 mod reference;
 mod request;
 mod rules;
+mod sql;
 
 pub use compile::{PolicyFile, compile};
 pub use decide::{PolicySet, decide};
 pub use decision::{
-    Decision, DischargeError, Governed, Obligation, Permit, Permitted, Reason, Reasons, Revision, RuleReference,
+    Approval, Approver, Attribute, Decision, DischargeError, EstimatePermit, Governed, Hold, Mask, Obligation, Permit,
+    Permitted, PolicySql, Reason, Reasons, Redirect, Revision, RuleReference, Shadow, Warning,
 };
 pub use identity::{Identity, PersonName, Proof, Role, Tenant};
 pub use names::Known;
 pub use problem::Problem;
 pub use reference::{json_schema, reference};
 pub use request::{
-    Facts, FunctionUse, Place, Request, SourceName, StatementDigest, StatementKind, TableName, TableUse, Unlinked,
-    Write,
+    ColumnFacts, ColumnUse, Costs, Estimate, Facts, FunctionUse, Grant, Place, Request, SourceName, StatementDigest,
+    StatementKind, TableFacts, TableKind, TableName, TableUse, Tag, TicketId, Unlinked, Write,
 };
+pub use sql::{NoSql, Sql, SqlFault, SqlUse};

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::condition;
 use crate::fields::{Field, Shape};
-use crate::rules::{COMMON_FIELDS, RULES, RuleKind};
+use crate::rules::{ACTION_FIELDS, COMMON_FIELDS, NamedBy, RULES, RuleKind};
 
 /// The manual of every kind of rule, as Markdown.
 pub fn reference() -> String {
@@ -26,6 +26,8 @@ pub fn reference() -> String {
         "\n### applies_to\n\nWhat is said under several keys must all hold; of one list, one entry is enough.\n\n",
     );
     page.push_str(&field_table(crate::audience::FIELDS));
+    page.push_str(&format!("\n## Policies with an action\n\n{}", field_table(ACTION_FIELDS)));
+    page.push_str(&condition_section());
     for kind in RULES {
         page.push_str(&section(kind));
     }
@@ -45,7 +47,6 @@ fn section(kind: &RuleKind) -> String {
                     words.iter().map(|word| format!("| `{}` | {} |\n", word.name, word.manual)).collect();
                 section.push_str(&format!("\n### {}\n\n| Word | What it means |\n|---|---|\n{rows}", field.name));
             }
-            Shape::Condition => section.push_str(&condition_section()),
             _ => {}
         }
     }
@@ -109,18 +110,20 @@ fn definition_name(kind: &str) -> String {
 }
 
 fn kind_schema(kind: &RuleKind) -> Value {
-    let common = COMMON_FIELDS.iter().filter(|field| field.name != "check");
-    let mut schema = object_schema(common.chain(kind.fields), false);
+    let named_by = kind.named_by.key();
+    let common = COMMON_FIELDS.iter().filter(|field| !["check", "action"].contains(&field.name));
+    let for_actions = if kind.named_by == NamedBy::Action { ACTION_FIELDS } else { &[] };
+    let mut schema = object_schema(common.chain(for_actions).chain(kind.fields), false);
     let first: Vec<&str> = kind.manual.lines().take_while(|line| !line.trim().is_empty()).map(str::trim).collect();
     if let Value::Object(parts) = &mut schema {
         parts.insert("description".to_owned(), first.join(" ").into());
     }
-    if !kind.marked_by_key {
-        if let Some(Value::Object(properties)) = schema.get_mut("properties") {
-            properties.insert("check".to_owned(), json!({ "const": kind.name, "description": first.join(" ") }));
-        }
-        if let Some(Value::Array(required)) = schema.get_mut("required") {
-            required.push("check".into());
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        properties.insert(named_by.to_owned(), json!({ "const": kind.name, "description": first.join(" ") }));
+    }
+    if let Some(Value::Array(required)) = schema.get_mut("required") {
+        if !required.contains(&named_by.into()) {
+            required.push(named_by.into());
         }
     }
     schema

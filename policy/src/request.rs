@@ -3,7 +3,7 @@
 //! The gateway fills a [`Request`] from the resolved statement and the session before it asks for a decision, so
 //! deciding is a pure function of its arguments.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -70,15 +70,117 @@ impl fmt::Display for TableName {
     }
 }
 
+name_type!(
+    /// A word of classification, such as `pii.ssn`: words joined by dots, the widest first.
+    Tag
+);
+
+impl Tag {
+    /// Whether a rule that names this tag means the other: it is the same, or a part of it (`pii` covers `pii.ssn`).
+    pub fn covers(&self, other: &Self) -> bool {
+        let rest = other.as_str().strip_prefix(self.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
+}
+
+/// What kind of relation a table is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TableKind {
+    /// A table, a partitioned table or a foreign table.
+    Table,
+    /// A view: it holds nothing of its own, and is governed by governing what it reads.
+    View,
+    /// A materialised view: a copy of rows, which nothing below it governs any more.
+    MaterializedView,
+}
+
+/// A table, and everything a rule may know of it.
+#[derive(Clone, Debug)]
+pub struct TableFacts {
+    /// Its name.
+    pub name: TableName,
+    /// What it is.
+    pub kind: TableKind,
+    /// Its columns, in order.
+    pub columns: Vec<ColumnFacts>,
+    /// Its tags: its own, and those of every table and column it reads.
+    pub tags: BTreeSet<Tag>,
+    /// Tables whose rows its own rows belong to (by partitioning or inheritance), through every layer.
+    pub parents: Vec<TableName>,
+    /// Tables whose rows are answered with its own (by partitioning or inheritance), through every layer.
+    pub children: Vec<TableName>,
+    /// Tables that a view or a materialised view reads, through every layer, with their parents and children.
+    pub reads: Vec<TableName>,
+}
+
+impl TableFacts {
+    /// A table of which nothing but the name is known.
+    pub fn named(name: TableName) -> Self {
+        Self {
+            name,
+            kind: TableKind::Table,
+            columns: Vec::new(),
+            tags: BTreeSet::new(),
+            parents: Vec::new(),
+            children: Vec::new(),
+            reads: Vec::new(),
+        }
+    }
+
+    /// A column by its exact name.
+    pub fn column(&self, name: &str) -> Option<&ColumnFacts> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+}
+
+/// A column, and everything a rule may know of it.
+#[derive(Clone, Debug)]
+pub struct ColumnFacts {
+    /// Its name, exactly as the catalog has it.
+    pub name: String,
+    /// Its type, as PostgreSQL's `format_type` writes it.
+    pub type_name: String,
+    /// Its tags: its own, and, for a view, those of the columns it is made of.
+    pub tags: BTreeSet<Tag>,
+}
+
 /// One reference to a table.
 #[derive(Clone, Debug)]
 pub struct TableUse {
     /// The table.
-    pub table: TableName,
+    pub table: Arc<TableFacts>,
     /// Where the statement names it.
     pub at: Place,
-    /// Tables it is built on (a view's own tables, a child's parents), through every layer.
-    pub built_on: Arc<[TableName]>,
+    /// Tables it is built on (a view's own tables, a child's parents, a parent's children), through every layer.
+    pub built_on: Arc<[Arc<TableFacts>]>,
+}
+
+impl TableUse {
+    /// The table's name.
+    pub fn name(&self) -> &TableName {
+        &self.table.name
+    }
+
+    /// The table, then everything it is built on.
+    pub fn closure(&self) -> impl Iterator<Item = &Arc<TableFacts>> {
+        std::iter::once(&self.table).chain(self.built_on.iter())
+    }
+}
+
+/// A column that can reach the answer, or a predicate that shapes it. Never left out; where the statement hides which
+/// column is meant, every one that may be meant is here.
+#[derive(Clone, Debug)]
+pub struct ColumnUse {
+    /// The table, as named in the statement or in a view that it reads.
+    pub table: Arc<TableFacts>,
+    /// The column.
+    pub column: String,
+    /// Whether it can reach the answer.
+    pub in_answer: bool,
+    /// Whether it is used to choose, join, group or order rows.
+    pub in_predicate: bool,
+    /// Where the statement uses it first.
+    pub at: Place,
 }
 
 /// One call of a function.
@@ -126,6 +228,66 @@ pub struct Facts {
     pub client_address: IpAddr,
     /// Session settings people declare, such as `passgate.purpose`.
     pub declared: BTreeMap<String, String>,
+    /// What the statement would cost.
+    pub estimate: Estimate,
+    /// How sure the translation of a question is, from 0 to 1; `None` for a statement that a person wrote.
+    pub confidence: Option<f64>,
+    /// Whether the person never ran a statement on the source before; `None` where that is not known.
+    pub first_access_to_source: Option<bool>,
+    /// What has been approved for this very statement.
+    pub grants: Vec<Grant>,
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        Self {
+            now: 0,
+            application_name: String::new(),
+            client_address: IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
+            declared: BTreeMap::new(),
+            estimate: Estimate::NotMade,
+            confidence: None,
+            first_access_to_source: None,
+            grants: Vec::new(),
+        }
+    }
+}
+
+/// What is known of a statement's cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Estimate {
+    /// Nobody asked yet. A rule that asks gets [`crate::Decision::Estimate`].
+    #[default]
+    NotMade,
+    /// The source could not tell. It passes no threshold.
+    Unknown,
+    /// The source's estimate, each with the upper end of its range.
+    Known(Costs),
+}
+
+/// An estimate: the upper ends of its ranges, which is what thresholds are compared with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Costs {
+    /// United States dollars, where the source has a price.
+    pub cost_usd: Option<f64>,
+    /// Bytes read.
+    pub bytes: Option<f64>,
+    /// Rows answered.
+    pub rows: Option<f64>,
+}
+
+name_type!(
+    /// The name of a held statement's ticket.
+    TicketId
+);
+
+/// An approval that somebody gave for a statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The ticket.
+    pub ticket: TicketId,
+    /// The name of the policy that asked for it.
+    pub policy: Arc<str>,
 }
 
 /// One question to the policy: may this person run this statement now?
@@ -141,12 +303,38 @@ pub struct Request {
     pub identity: Arc<Identity>,
     /// Every table referenced, in the order of the statement, once per reference.
     pub tables: Vec<TableUse>,
+    /// Every column that can reach the answer or shape it, once per column.
+    pub columns: Vec<ColumnUse>,
     /// Every function called.
     pub functions: Vec<FunctionUse>,
     /// Relations that nothing links.
     pub unlinked: Vec<Unlinked>,
     /// Everything that is not a read.
     pub writes: Vec<Write>,
+    /// Whether it takes a whole table away: no limit, no aggregate, no predicate.
+    pub full_export: bool,
+    /// Tables that a redirect has put others in place of. A statement is redirected once.
+    pub redirected: Vec<TableName>,
     /// The moment and the session.
     pub facts: Facts,
+}
+
+impl Request {
+    /// A question about a statement that reads nothing.
+    pub fn new(statement: StatementDigest, kind: StatementKind, source: SourceName, identity: Arc<Identity>) -> Self {
+        Self {
+            statement,
+            kind,
+            source,
+            identity,
+            tables: Vec::new(),
+            columns: Vec::new(),
+            functions: Vec::new(),
+            unlinked: Vec::new(),
+            writes: Vec::new(),
+            full_export: false,
+            redirected: Vec::new(),
+            facts: Facts::default(),
+        }
+    }
 }

@@ -7,15 +7,14 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test")]
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 
 use passgate_policy::{
-    Decision, Facts, FunctionUse, Identity, Obligation, PersonName, Place, PolicyFile, PolicySet, Proof, Request, Role,
-    SourceName, StatementDigest, StatementKind, TableName, TableUse, Tenant, Unlinked, Write, compile, decide,
+    Decision, FunctionUse, Identity, NoSql, Obligation, PersonName, Place, PolicyFile, PolicySet, Proof, Request, Role,
+    SourceName, StatementDigest, StatementKind, TableFacts, TableName, TableUse, Tenant, Unlinked, Write, compile,
+    decide,
 };
 use serde::{Deserialize, Serialize};
 
@@ -86,7 +85,7 @@ fn load(root: &Path, names: &[String]) -> PolicySet {
         PolicyFile { path: name.clone(), text }
     };
     let files: Vec<PolicyFile> = names.iter().map(file).collect();
-    compile(&files, None).unwrap_or_else(|problems| panic!("{problems:?}"))
+    compile(&files, None, &NoSql).unwrap_or_else(|problems| panic!("{problems:?}"))
 }
 
 fn answer(policies: &PolicySet, case: &Case) -> Vec<String> {
@@ -94,10 +93,12 @@ fn answer(policies: &PolicySet, case: &Case) -> Vec<String> {
         Decision::Allow(permit) => {
             let obligations = permit.obligations().iter().map(|obligation| match obligation {
                 Obligation::LimitRows { rows, rule } => format!("ALLOWED at most {rows} rows, by {rule}"),
+                other => format!("ALLOWED with {other:?}"),
             });
             let fired = permit.fired().iter().map(|rule| format!("FIRED {rule}"));
             obligations.chain(fired).collect()
         }
+        other @ (Decision::Hold(_) | Decision::Redirect(_) | Decision::Estimate(_)) => vec![format!("{other:?}")],
         Decision::Deny(reasons) => reasons
             .iter()
             .flat_map(|reason| {
@@ -125,21 +126,13 @@ fn request(case: &Case) -> Request {
         claims: serde_json::Map::new(),
         proof: Proof { method: "scram", issuer: "people".to_owned(), expires_at: None },
     };
+    let kind = if case.writes.is_empty() { StatementKind::Query } else { StatementKind::Write };
     Request {
-        statement: StatementDigest([7; 32]),
-        kind: if case.writes.is_empty() { StatementKind::Query } else { StatementKind::Write },
-        identity: Arc::new(identity),
         tables: case.tables.iter().map(|written| table_use(written, &source)).collect(),
         functions: case.functions.iter().map(|written| function_use(written)).collect(),
         unlinked: case.unlinked.iter().map(|written| unlinked(written)).collect(),
         writes: case.writes.iter().map(|written| write(written)).collect(),
-        source,
-        facts: Facts {
-            now: 0,
-            application_name: String::new(),
-            client_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            declared: BTreeMap::new(),
-        },
+        ..Request::new(StatementDigest([7; 32]), kind, source, Arc::new(identity))
     }
 }
 
@@ -158,7 +151,8 @@ fn table_use(written: &str, source: &SourceName) -> TableUse {
     let (at, rest) = place(written);
     let (name, below) = rest.split_once(" on ").unwrap_or((rest, ""));
     let below = below.split(", ").filter(|below| !below.is_empty());
-    TableUse { table: table(name, source), at, built_on: below.map(|below| table(below, source)).collect() }
+    let facts = |name: &str| Arc::new(TableFacts::named(table(name, source)));
+    TableUse { table: facts(name), at, built_on: below.map(facts).collect() }
 }
 
 fn function_use(written: &str) -> FunctionUse {

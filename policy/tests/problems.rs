@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use passgate_policy::{Known, PolicyFile, Problem, SourceName, TableName, compile};
+use passgate_policy::{Known, NoSql, PolicyFile, Problem, SourceName, TableName, compile};
 
 #[test]
 fn every_problem_is_reported_as_written() {
@@ -17,7 +17,7 @@ fn every_problem_is_reported_as_written() {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let file = PolicyFile { path: name.clone(), text: fs::read_to_string(&path).unwrap() };
         let against = name.starts_with("unknown_").then_some(&known);
-        let reported = match compile(std::slice::from_ref(&file), against) {
+        let reported = match compile(std::slice::from_ref(&file), against, &NoSql) {
             Ok(set) => format!("accepted, with warnings\n\n{}", shown(&file, set.warnings())),
             Err(problems) => shown(&file, &problems),
         };

@@ -9,31 +9,34 @@
 //! Going up stays up: one child is not built on its siblings.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 
 use passgate_connectors::{Relation, RelationKind};
 use passgate_policy::{SourceName, TableName};
 
 type Name<'a> = (&'a str, &'a str);
 
-/// For each relation, in order, every table it is built on, itself left out.
-pub(super) fn closures(source: &SourceName, relations: &[Relation]) -> Vec<Arc<[TableName]>> {
+/// What a relation has to do with others, itself left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Lineage {
+    /// Tables whose rows its own rows belong to.
+    pub(super) parents: Vec<TableName>,
+    /// Tables whose rows are answered with its own.
+    pub(super) children: Vec<TableName>,
+    /// What a view reads, with the parents and children of that.
+    pub(super) reads: Vec<TableName>,
+}
+
+impl Lineage {
+    /// Everything it is built on, each once, in order.
+    pub(super) fn closure(&self) -> BTreeSet<&TableName> {
+        self.parents.iter().chain(&self.children).chain(&self.reads).collect()
+    }
+}
+
+/// The lineage of each relation, in order.
+pub(super) fn closures(source: &SourceName, relations: &[Relation]) -> Vec<Lineage> {
     let graph = Graph::new(relations);
-    relations
-        .iter()
-        .map(|relation| {
-            let own = (relation.schema.as_str(), relation.name.as_str());
-            let found = graph.built_on(own);
-            let names = found.into_iter().filter(|name| *name != own);
-            names
-                .map(|(schema, table)| TableName {
-                    source: source.clone(),
-                    schema: schema.to_owned(),
-                    table: table.to_owned(),
-                })
-                .collect()
-        })
-        .collect()
+    relations.iter().map(|relation| graph.lineage(source, relation)).collect()
 }
 
 #[derive(Default)]
@@ -66,9 +69,28 @@ impl<'a> Graph<'a> {
         graph
     }
 
-    fn built_on(&self, own: Name<'a>) -> BTreeSet<Name<'a>> {
+    fn lineage(&self, source: &SourceName, relation: &'a Relation) -> Lineage {
+        let own = (relation.schema.as_str(), relation.name.as_str());
         let rows_of = reachable(BTreeSet::from([own]), &self.reads);
-        reachable(rows_of, &self.parents)
+        let all = reachable(rows_of.clone(), &self.parents);
+        let named = |names: &BTreeSet<Name<'a>>| -> Vec<TableName> {
+            let others = names.iter().filter(|name| **name != own);
+            others
+                .map(|(schema, table)| TableName {
+                    source: source.clone(),
+                    schema: (*schema).to_owned(),
+                    table: (*table).to_owned(),
+                })
+                .collect()
+        };
+        match relation.kind {
+            RelationKind::Table => Lineage {
+                parents: named(&reachable(BTreeSet::from([own]), &self.parents)),
+                children: named(&rows_of),
+                reads: Vec::new(),
+            },
+            RelationKind::View | RelationKind::MaterializedView => Lineage { reads: named(&all), ..Lineage::default() },
+        }
     }
 }
 
@@ -105,7 +127,7 @@ mod tests {
     fn built_on(relations: &[Relation], name: &str) -> Vec<String> {
         let place = relations.iter().position(|relation| relation.name == name).unwrap();
         let closures = closures(&SourceName::new("w"), relations);
-        closures[place].iter().map(|table| table.table.clone()).collect()
+        closures[place].closure().into_iter().map(|table| table.table.clone()).collect()
     }
 
     #[test]

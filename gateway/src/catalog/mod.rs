@@ -1,12 +1,13 @@
 //! What tables, columns and functions there are: an immutable snapshot per source.
 
 mod lineage;
+mod tags;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use passgate_connectors::{Metadata, Relation};
-use passgate_policy::{SourceName, TableName};
+use passgate_connectors::{Metadata, Relation, RelationKind};
+use passgate_policy::{ColumnFacts, SourceName, TableFacts, TableKind, TableName};
 
 /// What one source held when it was last read. Names resolve here and nowhere else.
 #[derive(Debug)]
@@ -18,20 +19,40 @@ pub struct Snapshot {
     server_version: String,
 }
 
+/// A relation, and what follows from it and the others.
 #[derive(Debug)]
-struct Entry {
-    relation: Relation,
-    built_on: Arc<[TableName]>,
+pub struct Entry {
+    /// As the source describes it.
+    pub relation: Relation,
+    /// As rules know it.
+    pub facts: Arc<TableFacts>,
+    /// The tables it is built on through every layer: what a view reads, the children that answer with a table, and the
+    /// parents that a child's rows also appear in.
+    pub built_on: Arc<[Arc<TableFacts>]>,
 }
 
 impl Snapshot {
     /// Arranges a crawl for looking names up. Unqualified names resolve in `default_schema` only.
     pub fn new(source: SourceName, default_schema: String, metadata: Metadata) -> Self {
-        let built_on = lineage::closures(&source, &metadata.relations);
+        let lineages = lineage::closures(&source, &metadata.relations);
+        let facts: Vec<Arc<TableFacts>> = metadata
+            .relations
+            .iter()
+            .zip(&lineages)
+            .map(|(relation, lineage)| Arc::new(table_facts(&source, relation, lineage)))
+            .collect();
+        let by_name: HashMap<&TableName, &Arc<TableFacts>> = facts.iter().map(|facts| (&facts.name, facts)).collect();
+        // What a table is built on may be of the server itself, and so not in the crawl: then its name is all there is.
+        let known = |name: &TableName| match by_name.get(name) {
+            Some(facts) => Arc::clone(facts),
+            None => Arc::new(TableFacts::named(name.clone())),
+        };
+        let closures: Vec<Arc<[Arc<TableFacts>]>> =
+            lineages.iter().map(|lineage| lineage.closure().into_iter().map(known).collect()).collect();
         let mut relations: HashMap<String, HashMap<String, Entry>> = HashMap::new();
-        for (relation, built_on) in metadata.relations.into_iter().zip(built_on) {
+        for ((relation, built_on), facts) in metadata.relations.into_iter().zip(closures).zip(&facts) {
             let names = relations.entry(relation.schema.clone()).or_default();
-            names.insert(relation.name.clone(), Entry { relation, built_on });
+            names.insert(relation.name.clone(), Entry { relation, facts: Arc::clone(facts), built_on });
         }
         let mut functions: HashMap<String, HashSet<String>> = HashMap::new();
         for function in metadata.functions {
@@ -55,11 +76,9 @@ impl Snapshot {
         &self.server_version
     }
 
-    /// A relation by its exact names, and the tables it is built on through every layer: what a view reads, the
-    /// children that answer with a table, and the parents that a child's rows also appear in.
-    pub fn relation(&self, schema: &str, name: &str) -> Option<(&Relation, &Arc<[TableName]>)> {
-        let entry = self.relations.get(schema)?.get(name)?;
-        Some((&entry.relation, &entry.built_on))
+    /// A relation by its exact names.
+    pub fn relation(&self, schema: &str, name: &str) -> Option<&Entry> {
+        self.relations.get(schema)?.get(name)
     }
 
     /// Whether there is a schema of this name that holds a relation.
@@ -68,8 +87,8 @@ impl Snapshot {
     }
 
     /// Every relation, in no order.
-    pub fn relations(&self) -> impl Iterator<Item = &Relation> {
-        self.relations.values().flat_map(HashMap::values).map(|entry| &entry.relation)
+    pub fn relations(&self) -> impl Iterator<Item = &Entry> {
+        self.relations.values().flat_map(HashMap::values)
     }
 
     /// Every function that is not built in, as schema and name, in no order.
@@ -80,5 +99,26 @@ impl Snapshot {
     /// Whether there is a function of this name that is not built in.
     pub fn has_function(&self, schema: &str, name: &str) -> bool {
         self.functions.get(schema).is_some_and(|names| names.contains(name))
+    }
+}
+
+fn table_facts(source: &SourceName, relation: &Relation, lineage: &lineage::Lineage) -> TableFacts {
+    let column = |column: &passgate_connectors::Column| ColumnFacts {
+        name: column.name.clone(),
+        type_name: column.type_name.clone(),
+        tags: tags::in_comment(column.comment.as_deref()),
+    };
+    TableFacts {
+        name: TableName { source: source.clone(), schema: relation.schema.clone(), table: relation.name.clone() },
+        kind: match relation.kind {
+            RelationKind::Table => TableKind::Table,
+            RelationKind::View => TableKind::View,
+            RelationKind::MaterializedView => TableKind::MaterializedView,
+        },
+        columns: relation.columns.iter().map(column).collect(),
+        tags: tags::in_comment(relation.comment.as_deref()),
+        parents: lineage.parents.clone(),
+        children: lineage.children.clone(),
+        reads: lineage.reads.clone(),
     }
 }

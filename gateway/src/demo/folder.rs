@@ -161,7 +161,7 @@ mod tests {
     fn the_policies_compile() {
         let file =
             |(name, text): (&str, &str)| passgate_policy::PolicyFile { path: name.to_owned(), text: text.to_owned() };
-        passgate_policy::compile(&POLICIES.map(file), None).unwrap();
+        passgate_policy::compile(&POLICIES.map(file), None, &passgate_policy::NoSql).unwrap();
     }
 
     #[test]

@@ -118,15 +118,12 @@ fn digest(
 /// What the policy is asked.
 pub fn request(plan: &Plan, identity: &Arc<Identity>, facts: Facts) -> Request {
     Request {
-        statement: plan.digest,
-        kind: plan.kind,
-        source: plan.source.clone(),
-        identity: Arc::clone(identity),
         tables: plan.tables.clone(),
         functions: plan.functions.clone(),
         unlinked: plan.unlinked.clone(),
         writes: plan.writes.clone(),
         facts,
+        ..Request::new(plan.digest, plan.kind, plan.source.clone(), Arc::clone(identity))
     }
 }
 
@@ -180,6 +177,11 @@ impl Error {
 
     fn internal() -> Self {
         Self::new("XX000", "the gateway cannot plan this statement")
+    }
+
+    /// Something that a policy may ask for and the gateway cannot do yet.
+    pub fn not_built(what: &str) -> Self {
+        Self::new("0A000", format!("{what} are not built yet"))
     }
 
     fn not_faithful() -> Self {

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use passgate_policy::{FunctionUse, Place, TableName, TableUse, Unlinked};
+use passgate_policy::{FunctionUse, Place, TableFacts, TableName, TableUse, Unlinked};
 
 use super::links::{Links, Relations};
 use super::{Error, functions};
@@ -356,18 +356,21 @@ impl Resolver<'_> {
                 .hint("psql's \\d and the like read it. Name tables directly; SHOW tells settings."));
         }
         let known = self.snapshot.relation(&schema, &table);
-        let built_on = known.map_or_else(|| Arc::from([]), |(_, built_on)| Arc::clone(built_on));
-        let unique_keys = known.map_or_else(Vec::new, |(relation, _)| relation.unique_keys.clone());
-        let columns = known.map(|(relation, _)| relation.columns.iter().map(|column| column.name.clone()).collect());
+        let built_on = known.map_or_else(|| Arc::from([]), |entry| Arc::clone(&entry.built_on));
+        let unique_keys = known.map_or_else(Vec::new, |entry| entry.relation.unique_keys.clone());
+        let columns = known.map(|entry| entry.facts.columns.iter().map(|column| column.name.clone()).collect());
         if known.is_none() {
             self.missing(|| {
                 let written = name.0.iter().map(|name| name.text.as_str()).collect::<Vec<_>>().join(".");
                 Error::new("42P01", format!("relation \"{written}\" does not exist")).at(at)
             });
         }
-        let source = self.snapshot.source().clone();
-        let used = TableName { source, schema: schema.clone(), table: table.clone() };
-        self.found.tables.push(TableUse { table: used, at, built_on });
+        let facts = known.map(|entry| Arc::clone(&entry.facts)).unwrap_or_else(|| {
+            let source = self.snapshot.source().clone();
+            let name = TableName { source, schema: schema.clone(), table: table.clone() };
+            Arc::new(TableFacts::named(name))
+        });
+        self.found.tables.push(TableUse { table: facts, at, built_on });
         name.0 = vec![Name { text: schema.clone(), at }, Name { text: table.clone(), at }];
         let mut leaf = derived_leaf(Shape { columns, one_row: false }, alias, &table, at);
         leaf.schema = alias.is_none().then_some(schema);

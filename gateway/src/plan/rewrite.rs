@@ -15,6 +15,9 @@ pub(super) fn meet(mut plan: Plan, obligation: &Obligation) -> Result<Plan, Erro
             plan.query = plan.query.map(|query| limit_rows(query, *rows));
             Ok(plan)
         }
+        Obligation::FilterRows { .. } | Obligation::MaskColumn { .. } | Obligation::HideColumn { .. } => {
+            Err(Error::not_built("filters and masks"))
+        }
     }
 }
 

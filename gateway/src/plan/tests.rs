@@ -50,7 +50,7 @@ fn plan(text: &str) -> Result<Plan, Error> {
 }
 
 fn tables(text: &str) -> Vec<String> {
-    plan(text).unwrap().tables.iter().map(|used| used.table.to_string()).collect()
+    plan(text).unwrap().tables.iter().map(|used| used.name().to_string()).collect()
 }
 
 fn limited(text: &str, rows: u64) -> String {
@@ -230,7 +230,7 @@ fn the_request_holds_what_was_found() {
         now: 0,
         application_name: String::new(),
         client_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        declared: std::collections::BTreeMap::new(),
+        ..Facts::default()
     };
     let plan = plan("SELECT * FROM\n  orders FOR UPDATE").unwrap();
     let request = request(&plan, &identity, facts);

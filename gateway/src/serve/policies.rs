@@ -56,7 +56,7 @@ pub(super) fn read(settings_folder: &Path, named: &Path, known: &Known) -> Resul
         let file = settings_folder.join(&problem.file).display().to_string();
         Problem { file, ..Problem::from(problem.clone()) }
     };
-    match passgate_policy::compile(&files, Some(known)) {
+    match passgate_policy::compile(&files, Some(known), &passgate_policy::NoSql) {
         Ok(set) => {
             let mut warnings: Vec<Problem> = set.warnings().iter().map(whole_path).collect();
             if files.is_empty() {

@@ -61,7 +61,7 @@ impl World {
             config: session::Config::default(),
             statement_limits: statement::Limits::default(),
             sources: Arc::new(Sources::new(&crate::sources::Config::default(), Vec::new())),
-            policies: watch::channel(Arc::new(compile(&[], None).unwrap())).1,
+            policies: watch::channel(Arc::new(compile(&[], None, &passgate_policy::NoSql).unwrap())).1,
             audit: Audit::start(&crate::audit::Config::default(), folder.path()).unwrap(),
             cancels: Arc::default(),
         };

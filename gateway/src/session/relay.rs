@@ -111,7 +111,10 @@ impl Running {
                 detail: Some(format!("At most {rows} rows are answered, by {rule}.")),
                 hint: Some("Aggregate, filter, or page by a key.".to_owned()),
             }),
-            Obligation::LimitRows { .. } => None,
+            Obligation::LimitRows { .. }
+            | Obligation::FilterRows { .. }
+            | Obligation::MaskColumn { .. }
+            | Obligation::HideColumn { .. } => None,
         })
     }
 

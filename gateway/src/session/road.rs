@@ -195,7 +195,7 @@ impl Session<Ready> {
             // The source may have got it since it was last read.
             services.sources.note_missing(&source, &caller);
         }
-        record.tables = plan.tables().iter().map(|used| used.table.to_string()).collect();
+        record.tables = plan.tables().iter().map(|used| used.name().to_string()).collect();
         let request = plan::request(&plan, &caller.identity, self.facts());
         let policies = services.policies.borrow().clone();
         record.policy_revision = Some(policies.revision().to_string());
@@ -204,6 +204,9 @@ impl Session<Ready> {
         let permit = match decision {
             Decision::Allow(permit) => permit,
             Decision::Deny(reasons) => return Err(deny(reasons, record)),
+            Decision::Hold(_) | Decision::Redirect(_) | Decision::Estimate(_) => {
+                return Err(Failure::statement(plan::Error::not_built("approvals, redirects and estimates")));
+            }
         };
         record.validation = "allowed".to_owned();
         record.rules = permit.fired().iter().map(ToString::to_string).collect();
@@ -323,6 +326,7 @@ impl Session<Ready> {
             application_name: self.state.settings.application_name().to_owned(),
             client_address: self.client.address.ip(),
             declared: self.state.settings.declared(),
+            ..Facts::default()
         }
     }
 }

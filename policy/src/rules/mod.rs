@@ -17,7 +17,7 @@ macro_rules! rule_kind {
     };
 }
 
-mod condition;
+mod block;
 mod no_cross_join;
 mod no_mutations;
 mod row_limit;
@@ -25,10 +25,10 @@ mod schema_whitelist;
 
 /// One kind of rule.
 pub(crate) struct RuleKind {
-    /// Its name, as `check` gives it.
+    /// Its name, as `check` or `action` gives it.
     pub(crate) name: &'static str,
-    /// Whether a policy is of this kind by having a key of its name, instead of by `check`.
-    pub(crate) marked_by_key: bool,
+    /// Which of the two gives it.
+    pub(crate) named_by: NamedBy,
     /// What it does and why: the doc comment.
     pub(crate) manual: &'static str,
     /// The keys of its own, beside [`COMMON_FIELDS`].
@@ -41,6 +41,25 @@ pub(crate) struct RuleKind {
     pub(crate) compile: fn(&[Policy<'_>], &mut Context<'_>) -> Box<dyn Judge>,
 }
 
+/// The key that says of which kind a policy is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NamedBy {
+    /// `check`: a rule about how statements are written, which always holds.
+    Check,
+    /// `action`: what is done where the policy's own condition holds.
+    Action,
+}
+
+impl NamedBy {
+    /// The key.
+    pub(crate) fn key(self) -> &'static str {
+        match self {
+            Self::Check => "check",
+            Self::Action => "action",
+        }
+    }
+}
+
 /// A policy file that is refused.
 pub(crate) struct Refused {
     /// Its text.
@@ -51,11 +70,22 @@ pub(crate) struct Refused {
 
 /// Every kind of rule. What comes first here is told first when several refuse.
 pub(crate) static RULES: [&RuleKind; 5] = [
-    &condition::CONDITION,
+    &block::BLOCK,
     &no_mutations::NO_MUTATIONS,
     &schema_whitelist::SCHEMA_WHITELIST,
     &no_cross_join::NO_CROSS_JOIN,
     &row_limit::ROW_LIMIT,
+];
+
+/// The keys that a policy with an `action` may have, beside those of its kind.
+pub(crate) const ACTION_FIELDS: &[Field] = &[
+    Field { name: "action", shape: Shape::Text, required: true, manual: "What is done where the condition holds." },
+    Field {
+        name: "condition",
+        shape: Shape::Condition,
+        required: false,
+        manual: "What must be true for the action to be done. Several keys must all hold.",
+    },
 ];
 
 /// The keys that every policy may have.
@@ -82,7 +112,7 @@ pub(crate) const COMMON_FIELDS: &[Field] = &[
         name: "check",
         shape: Shape::Text,
         required: false,
-        manual: "The kind of rule. Left out where there is a `condition`.",
+        manual: "The kind of rule, where it is one about how statements are written.",
     },
     Field {
         name: "applies_to",
@@ -112,7 +142,7 @@ mod tests {
 
     fn compiled(text: &str) -> Result<crate::PolicySet, String> {
         let file = PolicyFile { path: "p.json".to_owned(), text: text.to_owned() };
-        compile(&[file], None).map_err(|problems| {
+        compile(&[file], None, &crate::NoSql).map_err(|problems| {
             problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n").replace("p.json:", "")
         })
     }

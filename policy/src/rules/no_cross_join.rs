@@ -1,6 +1,6 @@
 //! `no_cross_join`: no accidental product of two tables.
 
-use super::Refused;
+use super::{NamedBy, Refused};
 use crate::compile::{Context, Policy};
 use crate::decide::{Header, Judge, Verdict, always, applying, joined};
 use crate::{Reason, Request, Unlinked};
@@ -18,7 +18,7 @@ rule_kind! {
     /// own for those it applies to.
     NO_CROSS_JOIN {
         name: "no_cross_join",
-        marked_by_key: false,
+        named_by: NamedBy::Check,
         fields: &[],
         accepted: include_str!("../../examples/no-cross-join.json"),
         refused: Refused {

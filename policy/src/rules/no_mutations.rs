@@ -1,6 +1,6 @@
 //! `no_mutations`: only reads.
 
-use super::Refused;
+use super::{NamedBy, Refused};
 use crate::compile::{Context, Policy};
 use crate::decide::{Header, Judge, Verdict, always, applying};
 use crate::{Place, Reason, Request, StatementKind};
@@ -13,7 +13,7 @@ rule_kind! {
     /// own for those it applies to; nothing takes it away.
     NO_MUTATIONS {
         name: "no_mutations",
-        marked_by_key: false,
+        named_by: NamedBy::Check,
         fields: &[],
         accepted: include_str!("../../examples/no-mutations.json"),
         refused: Refused {

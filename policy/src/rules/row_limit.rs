@@ -1,6 +1,6 @@
 //! `row_limit`: how many rows one statement may answer.
 
-use super::Refused;
+use super::{NamedBy, Refused};
 use crate::compile::{Context, Policy};
 use crate::decide::{Header, Judge, Verdict};
 use crate::fields::{Field, Shape};
@@ -16,7 +16,7 @@ rule_kind! {
     /// those they apply to, with more or with fewer; of several, the smallest holds.
     ROW_LIMIT {
         name: "row_limit",
-        marked_by_key: false,
+        named_by: NamedBy::Check,
         fields: &[Field {
             name: "rows",
             shape: Shape::Count,

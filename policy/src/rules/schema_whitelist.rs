@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::Refused;
+use super::{NamedBy, Refused};
 use crate::compile::{Context, Policy};
 use crate::decide::{Header, Judge, Verdict, listed};
 use crate::fields::{Field, Shape, Text};
@@ -27,7 +27,7 @@ rule_kind! {
     /// your own does cannot be seen from outside: list those whose source you have read.
     SCHEMA_WHITELIST {
         name: "schema_whitelist",
-        marked_by_key: false,
+        named_by: NamedBy::Check,
         fields: &[
             Field {
                 name: "schemas",
@@ -176,7 +176,7 @@ fn report_unknown(
 impl Judge for Whitelists {
     fn judge(&self, request: &Request, verdict: &mut Verdict) {
         for (index, used) in request.tables.iter().enumerate() {
-            match self.granting_table(&request.identity, &used.table) {
+            match self.granting_table(&request.identity, used.name()) {
                 Some(list) => verdict.fired(&list.rule),
                 None if is_repeated(request.tables.iter().take(index), used) => {}
                 None => verdict.deny(|| self.refused_table(request, used)),
@@ -193,14 +193,14 @@ impl Judge for Whitelists {
 
 /// Whether a table that is refused was refused before.
 fn is_repeated<'r>(mut earlier: impl Iterator<Item = &'r TableUse>, used: &TableUse) -> bool {
-    earlier.any(|other| other.table == used.table)
+    earlier.any(|other| other.name() == used.name())
 }
 
 impl Whitelists {
     fn refused_table(&self, request: &Request, used: &TableUse) -> Reason {
-        let here = self.lists_for(&request.identity, &used.table.source);
+        let here = self.lists_for(&request.identity, &used.name().source);
         let header = self.spokesman(&here);
-        let table = &used.table;
+        let table = used.name();
         let detail = match here.len() {
             0 => format!("no schema_whitelist applies to {} on source {}", request.identity.person, table.source),
             1 => format!("{table} is not listed"),

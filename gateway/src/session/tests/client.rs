@@ -33,7 +33,8 @@ pub(super) struct World {
 /// Everybody reads the schema `public`, and otherwise only what always holds.
 fn policies() -> PolicySet {
     let text = r#"{ "name": "public-only", "check": "schema_whitelist", "schemas": ["public"] }"#;
-    compile(&[PolicyFile { path: "public.json".to_owned(), text: text.to_owned() }], None).unwrap()
+    compile(&[PolicyFile { path: "public.json".to_owned(), text: text.to_owned() }], None, &passgate_policy::NoSql)
+        .unwrap()
 }
 
 const PATIENCE: Duration = Duration::from_secs(10);

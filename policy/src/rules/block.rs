@@ -1,45 +1,29 @@
-//! `condition` and `action`: a rule of the author's own making.
+//! `block`: a statement is refused.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use super::Refused;
+use super::{NamedBy, Refused};
 use crate::compile::{Context, Policy};
-use crate::condition::{Condition, Subject, each_trigger};
+use crate::condition::{Condition, Subject, Truth, each_trigger};
 use crate::decide::{Header, Judge, Verdict, listed};
-use crate::fields::{Field, Shape, Word};
 use crate::{Reason, Request};
 
 /// Offending names spelled out in one refusal.
 const EVIDENCE_SHOWN_MAX: usize = 5;
 
-/// What can be done when a condition holds.
-const ACTIONS: &[Word] = &[Word { name: "block", manual: "The statement is refused." }];
-
 rule_kind! {
-    /// When its `condition` holds, a policy of this kind does what its `action` says.
+    /// The statement is refused where the `condition` holds.
     ///
     /// A condition asks about the statement as the gateway's catalog resolves it, not about its text: a table is found
     /// under an alias, in a subquery, in an EXPLAIN and behind a view. A view over a blocked table is blocked like the
     /// table, through every layer, and so is a materialised view, which holds a copy of the rows.
     ///
     /// Names are compared exactly, as the catalog has them; `dim_patient` is that table in any schema.
-    CONDITION {
-        name: "condition",
-        marked_by_key: true,
-        fields: &[
-            Field {
-                name: "condition",
-                shape: Shape::Condition,
-                required: true,
-                manual: "What must be true of a statement. Several keys must all hold.",
-            },
-            Field {
-                name: "action",
-                shape: Shape::Word(ACTIONS),
-                required: true,
-                manual: "What is done when it is true.",
-            },
-        ],
+    BLOCK {
+        name: "block",
+        named_by: NamedBy::Action,
+        fields: &[],
         accepted: include_str!("../../examples/block-pii-tables.json"),
         refused: Refused {
             file: r#"{ "name": "pii", "condition": { "tables_referenced": { "contain_any": ["a"] } }, "action": "blok" }"#,
@@ -61,16 +45,21 @@ struct Conditions {
 #[derive(Debug)]
 struct Rule {
     header: Header,
-    condition: Condition,
+    condition: Arc<Condition>,
 }
 
 fn compile(policies: &[Policy<'_>], context: &mut Context<'_>) -> Box<dyn Judge> {
     let mut conditions = Conditions::default();
     for policy in policies {
-        let Some(object) = policy.body.object("condition") else { continue };
-        let sources = policy.audience.sources();
-        if let Some(condition) = Condition::compile(object, sources, policy.unknown_ok, context) {
-            conditions.add(Rule { header: policy.into(), condition });
+        match &policy.condition {
+            Some(condition) => conditions.add(Rule { header: policy.into(), condition: Arc::clone(condition) }),
+            // A condition that has a problem of its own is none either, and that problem is told.
+            None if policy.body.has("condition") => {}
+            None => {
+                let suggestion = Some("add a \"condition\", or leave the policy out".to_owned());
+                let message = "a policy that blocks says when".to_owned();
+                context.problems.push(policy.body.problem_at("action", message, suggestion));
+            }
         }
     }
     Box::new(conditions)
@@ -106,14 +95,31 @@ impl Conditions {
 impl Judge for Conditions {
     fn judge(&self, request: &Request, verdict: &mut Verdict) {
         for rule in self.candidates(request).into_iter().filter_map(|index| self.rules.get(index)) {
-            if rule.header.audience.includes(request) && rule.condition.holds(request) {
-                verdict.deny(|| rule.reason(request));
+            match rule.header.truth(request) {
+                Truth::False => {}
+                Truth::NeedsEstimate => verdict.need_estimate(),
+                Truth::True => verdict.deny(|| rule.reason(request)),
+                Truth::Unknown(why) => verdict.deny(|| rule.unknown(why)),
             }
         }
     }
 }
 
 impl Rule {
+    /// What cannot be known is refused.
+    fn unknown(&self, why: String) -> Reason {
+        let rule = &self.header.rule;
+        Reason {
+            rule: rule.clone(),
+            message: self
+                .header
+                .message_or(|| format!("policy \"{}\" cannot tell whether it blocks this statement", rule.policy)),
+            detail: why,
+            hint: format!("To run it, {}.", self.header.owner()),
+            at: None,
+        }
+    }
+
     fn reason(&self, request: &Request) -> Reason {
         let mut evidence = Vec::new();
         self.condition.evidence(request, true, &mut evidence);
