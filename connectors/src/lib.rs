@@ -7,7 +7,7 @@
 //! Caller ── checkout ──► Lease (witnessed: the server said who we are)
 //!                          │ start(&Permitted<Query>, Bind)
 //!                          ▼
-//!                        next() ──► Batch::{Fields, Rows, Notice, Done}
+//!                        next() ──► Batch::{Fields, Rows, Copied, Notice, Done}
 //! ```
 
 mod backends;
@@ -25,7 +25,9 @@ use passgate_policy::{Identity, Permitted, SourceName};
 pub use backends::{BACKENDS, Backend, Checked, SettingProblem, Source};
 pub use login::Secret;
 pub use metadata::{Column, Function, Metadata, Relation, RelationKind};
-pub use query::{Bind, Control, Description, Format, Isolation, Query, SessionSettings, TransactionStatus, Witness};
+pub use query::{
+    Bind, Control, Description, Format, Gives, Isolation, Query, SessionSettings, TransactionStatus, Witness,
+};
 pub use rows::{Batch, Error, ServerMessage};
 
 /// The person a connection is for.

@@ -11,6 +11,23 @@ pub struct Query {
     pub text: String,
     /// Types the client declared for parameters, by oid; 0 leaves the choice to the server.
     pub parameter_types: Vec<u32>,
+    /// What comes of it.
+    pub gives: Gives,
+}
+
+/// What comes of a query that runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Gives {
+    /// Rows.
+    #[default]
+    Rows,
+    /// A copy: [`Batch::Copied`](crate::Batch::Copied).
+    Copy,
+    /// Nothing but its end; it opens a cursor that lives as long as the transaction.
+    Cursor,
+    /// The same, with a cursor that lives as long as the connection. The connection serves nobody else until
+    /// [`Control::CloseCursors`].
+    HeldCursor,
 }
 
 /// How a value is written on the wire.
@@ -65,6 +82,10 @@ pub enum Control {
     Release(String),
     /// Rolls back to a savepoint.
     RollbackTo(String),
+    /// Closes a cursor.
+    CloseCursor(String),
+    /// Closes every cursor, held ones too.
+    CloseCursors,
 }
 
 /// A transaction's isolation level.

@@ -14,6 +14,8 @@ pub enum Batch {
         /// How many rows they are.
         rows: u64,
     },
+    /// Whole messages of a copy to the client, one after the other, undecoded: CopyOutResponse, CopyData, CopyDone.
+    Copied(Bytes),
     /// A notice.
     Notice(ServerMessage),
     /// The end: the command tag, such as `SELECT 3`.

@@ -1,9 +1,9 @@
 //! A connector starts nothing that no policy has permitted.
 
-use passgate_connectors::{Bind, Lease, Query};
+use passgate_connectors::{Bind, Gives, Lease, Query};
 
 async fn run(lease: &mut dyn Lease) {
-    let query = Query { text: "SELECT 1".to_owned(), parameter_types: Vec::new() };
+    let query = Query { text: "SELECT 1".to_owned(), parameter_types: Vec::new(), gives: Gives::Rows };
     let _ = lease.start(&query, &Bind::default()).await;
 }
 

@@ -68,11 +68,14 @@ pub struct Config {
     /// How old the server's word of who it serves may be, in seconds, when an unused connection is given to the same
     /// person again; older, and it is asked anew. 0 asks every time. Default: 60.
     pub witness_seconds_max: u64,
-    /// How long one statement may run on the server, in milliseconds. Default: 300000.
+    /// How long one statement may run on the server, in milliseconds; a shorter `statement_timeout` of the person's role,
+    /// the database or the server holds. Default: 300000.
     pub statement_timeout_ms: u64,
-    /// How long a statement waits for a lock, in milliseconds. Default: 10000.
+    /// How long a statement waits for a lock, in milliseconds; a shorter `lock_timeout` of the source's own holds.
+    /// Default: 10000.
     pub lock_timeout_ms: u64,
-    /// How long a transaction may stand idle, in milliseconds, before the server ends the connection. Default: 300000.
+    /// How long a transaction may stand idle, in milliseconds, before the server ends the connection; a
+    /// shorter `idle_in_transaction_session_timeout` of the source's own holds. Default: 300000.
     pub idle_in_transaction_timeout_ms: u64,
     /// Size of one row, in bytes, above which the connection is closed. Default: 67108864 (64 MiB).
     pub row_bytes_max: usize,

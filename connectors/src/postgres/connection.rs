@@ -21,9 +21,9 @@ use postgres_protocol::message::frontend;
 use super::frames::{Frames, server_message};
 use super::handshake::Greeting;
 use super::persona::{Assumed, Persona};
-use super::settings::Guards;
+use super::settings::{Guards, OWN_TIMEOUTS};
 use crate::{
-    Batch, Bind, Description, Error, Format, Query, ServerMessage, SessionSettings, TransactionStatus, Witness,
+    Batch, Bind, Description, Error, Format, Gives, Query, ServerMessage, SessionSettings, TransactionStatus, Witness,
 };
 
 /// The answer to this is the witness; `is_superuser` is asked in the same breath.
@@ -43,10 +43,24 @@ pub(crate) struct Connection {
     /// The error and the tag of what runs, until ReadyForQuery.
     failure: Option<ServerMessage>,
     tag: String,
+    /// Whether what runs is a copy, and whether it has begun.
+    copying: Option<Copying>,
+    /// Whether a cursor may be open that outlives its transaction.
+    holds_cursors: bool,
+    /// What holds on this session, whatever is asked of it.
+    guards: Arc<Guards>,
     /// Whom the server serves, and what is set; none until [`Connection::assume`].
     assumed: Option<Assumed>,
     opened_at: Instant,
     _open: OpenGauge,
+}
+
+/// How far a copy has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Copying {
+    Asked,
+    Under,
+    Done,
 }
 
 /// A statement of our own.
@@ -72,7 +86,13 @@ pub(crate) struct Row {
 
 impl Connection {
     /// A connection on which the login is through.
-    pub(crate) fn new(mut frames: Frames, source_name: Arc<str>, greeting: Greeting, row_bytes_max: usize) -> Self {
+    pub(crate) fn new(
+        mut frames: Frames,
+        source_name: Arc<str>,
+        greeting: Greeting,
+        guards: Arc<Guards>,
+        row_bytes_max: usize,
+    ) -> Self {
         frames.raise_frame_limit(row_bytes_max);
         Self {
             frames,
@@ -85,23 +105,44 @@ impl Connection {
             broken: false,
             failure: None,
             tag: String::new(),
+            copying: None,
+            holds_cursors: false,
+            guards,
             assumed: None,
             opened_at: Instant::now(),
         }
     }
 
+    /// Reads which timeouts the source itself sets for the person, once, and holds to those that are shorter than ours.
+    pub(crate) async fn learn_timeouts(&mut self, persona: &Persona) -> Result<(), Error> {
+        let steps = [Step::with(OWN_TIMEOUTS, [persona.role().to_owned()])];
+        let mut own = Vec::new();
+        let ran = self
+            .run(&steps, &mut |_, row| {
+                let text = |column| row.text(column).unwrap_or_default().to_owned();
+                own.push((text(0), text(1)));
+                Ok(())
+            })
+            .await;
+        ran.map_err(|failed| failed.error)?;
+        self.guards = Arc::new(self.guards.within(&own));
+        Ok(())
+    }
+
+    /// What holds on this session.
+    pub(crate) fn guards(&self) -> &Guards {
+        &self.guards
+    }
+
     /// Becomes the person, applies the guards and settings, and asks the server who it serves; all in one write.
     ///
     /// After an error the connection is not to be used again: who it serves is not known.
-    pub(crate) async fn assume(
-        &mut self,
-        persona: &Persona,
-        guards: &Guards,
-        settings: &SessionSettings,
-    ) -> Result<(), Error> {
+    pub(crate) async fn assume(&mut self, persona: &Persona, settings: &SessionSettings) -> Result<(), Error> {
+        let guards = Arc::clone(&self.guards);
         let mut steps = Vec::new();
         if self.assumed.take().is_some() {
             steps.push(Step { alone: true, ..Step::new("DISCARD ALL") });
+            self.holds_cursors = false;
         }
         let becoming = persona.statement().map(|statement| {
             steps.push(Step::new(statement));
@@ -152,7 +193,12 @@ impl Connection {
 
     /// Whether it could serve again.
     pub(crate) fn is_reusable(&self) -> bool {
-        !self.broken && !self.sending && self.owed == 0 && self.status == TransactionStatus::Idle
+        !self.broken && !self.sending && self.owed == 0 && self.status == TransactionStatus::Idle && !self.holds_cursors
+    }
+
+    /// Every cursor has been closed.
+    pub(crate) fn forget_cursors(&mut self) {
+        self.holds_cursors = false;
     }
 
     /// Whether something may be running on it.
@@ -226,7 +272,10 @@ impl Connection {
             frontend::sync(out);
             Ok(())
         })?;
-        self.send(1).await
+        self.holds_cursors |= query.gives == Gives::HeldCursor;
+        self.send(1).await?;
+        self.copying = (query.gives == Gives::Copy).then_some(Copying::Asked);
+        Ok(())
     }
 
     /// The next part of the answer. Safe to drop: everything read stays here.
@@ -235,12 +284,15 @@ impl Connection {
             return Err(self.lost("nothing runs on this connection"));
         }
         loop {
-            match self.frames.rows() {
+            let copied = self.copying == Some(Copying::Under);
+            let in_runs = if copied { backend::COPY_DATA_TAG } else { backend::DATA_ROW_TAG };
+            match self.frames.run_of(in_runs) {
+                Ok(Some((frames, _))) if copied => return Ok(Batch::Copied(frames)),
                 Ok(Some((frames, rows))) => return Ok(Batch::Rows { frames, rows }),
                 Ok(None) => {}
                 Err(error) => return Err(self.broken(error)),
             }
-            let (tag, frame) = self.frame_or_row().await?;
+            let (tag, frame) = self.frame_or_run(in_runs).await?;
             // A row is left in the inbox and taken with its neighbours.
             let Some(frame) = frame else { continue };
             if let Some(batch) = self.take_or_break(tag, frame)? {
@@ -304,7 +356,8 @@ impl Connection {
     }
 
     /// Applies changed settings; in a transaction they may be rolled back, so the next to come starts afresh.
-    pub(crate) async fn apply(&mut self, guards: &Guards, settings: &SessionSettings) -> Result<(), Error> {
+    pub(crate) async fn apply(&mut self, settings: &SessionSettings) -> Result<(), Error> {
+        let guards = Arc::clone(&self.guards);
         let wanted = guards.forwarded(settings);
         let Some(assumed) = &self.assumed else { return Err(self.lost("nobody is signed in on this connection")) };
         if assumed.settings == wanted {
@@ -370,6 +423,7 @@ impl Connection {
     async fn send(&mut self, syncs: u32) -> Result<(), Error> {
         self.failure = None;
         self.tag.clear();
+        self.copying = None;
         self.owed += syncs;
         self.sending = true;
         let sent = self.frames.flush().await;
@@ -382,10 +436,10 @@ impl Connection {
         frame.map_err(|error| self.broken(error))
     }
 
-    /// The next frame that is not a row; or nothing, once the inbox begins with a whole row.
-    async fn frame_or_row(&mut self) -> Result<(u8, Option<BytesMut>), Error> {
+    /// The next frame that is not one of those that come in runs; or nothing, once the inbox begins with a whole one.
+    async fn frame_or_run(&mut self, in_runs: u8) -> Result<(u8, Option<BytesMut>), Error> {
         loop {
-            match self.frames.frame_unless_row() {
+            match self.frames.frame_unless(in_runs) {
                 Ok(Some((tag, frame))) => return Ok((tag, frame)),
                 Ok(None) => {}
                 Err(error) => return Err(self.broken(error)),
@@ -406,6 +460,14 @@ impl Connection {
         match tag {
             backend::PARSE_COMPLETE_TAG | backend::BIND_COMPLETE_TAG | backend::NO_DATA_TAG => return Ok(None),
             backend::ROW_DESCRIPTION_TAG => return Ok(Some(Batch::Fields(frame.freeze()))),
+            backend::COPY_OUT_RESPONSE_TAG if self.copying == Some(Copying::Asked) => {
+                self.copying = Some(Copying::Under);
+                return Ok(Some(Batch::Copied(frame.freeze())));
+            }
+            backend::COPY_DONE_TAG if self.copying == Some(Copying::Under) => {
+                self.copying = Some(Copying::Done);
+                return Ok(Some(Batch::Copied(frame.freeze())));
+            }
             _ => {}
         }
         match self.parse(frame)? {

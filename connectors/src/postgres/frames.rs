@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use fallible_iterator::FallibleIterator as _;
-use postgres_protocol::message::backend::{self, ErrorFields, Message};
+use postgres_protocol::message::backend::{ErrorFields, Message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::transport::Stream;
@@ -44,21 +44,21 @@ impl Frames {
         self.frame_bytes_max = bytes;
     }
 
-    /// All whole rows that have been read and stand first, and how many they are.
-    pub(crate) fn rows(&mut self) -> Result<Option<(Bytes, u64)>, Error> {
-        let (mut end, mut rows) = (0, 0);
+    /// All whole frames of one type that have been read and stand first, and how many they are.
+    pub(crate) fn run_of(&mut self, wanted: u8) -> Result<Option<(Bytes, u64)>, Error> {
+        let (mut end, mut count) = (0, 0);
         loop {
             match self.header(end) {
-                Ok(Some((backend::DATA_ROW_TAG, length))) if end + length <= self.inbox.len() => {
+                Ok(Some((tag, length))) if tag == wanted && end + length <= self.inbox.len() => {
                     end += length;
-                    rows += 1;
+                    count += 1;
                 }
-                // Rows before a broken frame are good; the next call meets the breach.
-                Err(error) if rows == 0 => return Err(error),
+                // Frames before a broken one are good; the next call meets the breach.
+                Err(error) if count == 0 => return Err(error),
                 _ => break,
             }
         }
-        Ok((rows > 0).then(|| (self.inbox.split_to(end).freeze(), rows)))
+        Ok((count > 0).then(|| (self.inbox.split_to(end).freeze(), count)))
     }
 
     /// The next frame with its type, if it has been read in whole.
@@ -69,12 +69,10 @@ impl Frames {
         })
     }
 
-    /// The next frame with its type; the type alone if it is a row, which stays.
-    pub(crate) fn frame_unless_row(&mut self) -> Result<Option<(u8, Option<BytesMut>)>, Error> {
+    /// The next frame with its type; the type alone if it is one of `left`, which stay.
+    pub(crate) fn frame_unless(&mut self, left: u8) -> Result<Option<(u8, Option<BytesMut>)>, Error> {
         match self.header(0)? {
-            Some((backend::DATA_ROW_TAG, length)) if length <= self.inbox.len() => {
-                Ok(Some((backend::DATA_ROW_TAG, None)))
-            }
+            Some((tag, length)) if tag == left && length <= self.inbox.len() => Ok(Some((tag, None))),
             _ => Ok(self.frame()?.map(|(tag, frame)| (tag, Some(frame)))),
         }
     }

@@ -11,6 +11,7 @@ use postgres_protocol::message::backend::{AuthenticationSaslBody, Message};
 use postgres_protocol::message::frontend;
 
 use super::frames::{Frames, server_message};
+use super::settings::Guards;
 use crate::login::Secret;
 use crate::{Error, ServerMessage};
 
@@ -27,8 +28,8 @@ pub(crate) struct Login<'a> {
     pub(crate) secret: Option<&'a Secret>,
     /// The database.
     pub(crate) database: &'a str,
-    /// Settings the session starts with, and falls back to on `DISCARD ALL`.
-    pub(crate) settings: &'a [(String, String)],
+    /// What holds on the session; most of it from the start.
+    pub(crate) guards: &'a Guards,
     /// Whether a secret may be sent as it is.
     pub(crate) private: bool,
     /// The `tls-server-end-point` channel binding data.
@@ -47,8 +48,7 @@ pub(crate) struct Greeting {
 /// Signs in. The caller bounds the time.
 pub(crate) async fn sign_in(frames: &mut Frames, login: &Login<'_>) -> Result<Greeting, Error> {
     let fixed = [("user", login.user), ("database", login.database)];
-    let settings = login.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    frontend::startup_message(fixed.into_iter().chain(settings), &mut frames.outbox)
+    frontend::startup_message(fixed.into_iter().chain(login.guards.at_start()), &mut frames.outbox)
         .map_err(|error| login.refused(error))?;
     frames.flush().await?;
     authenticate(frames, login).await?;

@@ -10,7 +10,6 @@ use super::cancel::CancelHandle;
 use super::connection::{Connection, Step};
 use super::persona::quoted;
 use super::pool::{Pooled, Slot};
-use super::settings::Guards;
 use crate::{
     Batch, Bind, Cancel, Control, Description, Error, Isolation, Lease, Query, ServerMessage, SessionSettings,
     TransactionStatus, Witness,
@@ -26,17 +25,16 @@ pub(crate) struct PostgresLease {
     held: Option<(Pooled, Slot)>,
     witness: Witness,
     cancel: Arc<CancelHandle>,
-    guards: Arc<Guards>,
 }
 
 impl PostgresLease {
     /// A lease on a connection that has assumed its person.
-    pub(crate) fn new(source_name: Arc<str>, pooled: Pooled, slot: Slot, guards: Arc<Guards>) -> Result<Self, Error> {
+    pub(crate) fn new(source_name: Arc<str>, pooled: Pooled, slot: Slot) -> Result<Self, Error> {
         let Some(witness) = pooled.connection.witness().cloned() else {
             return Err(pooled.connection.lost("nobody is signed in on this connection"));
         };
         let cancel = Arc::new(CancelHandle::new(pooled.target.clone()));
-        Ok(Self { source_name, held: Some((pooled, slot)), witness, cancel, guards })
+        Ok(Self { source_name, held: Some((pooled, slot)), witness, cancel })
     }
 
     /// The connection, for statements of the connector's own.
@@ -101,15 +99,16 @@ impl Lease for PostgresLease {
         Box::pin(async move {
             let steps = [Step::new(text_of(control))];
             let ran = self.connection()?.run(&steps, &mut |_, _| Ok(())).await;
-            ran.map_err(|failed| self.explained(failed.error))
+            ran.map_err(|failed| self.explained(failed.error))?;
+            if *control == Control::CloseCursors {
+                self.connection()?.forget_cursors();
+            }
+            Ok(())
         })
     }
 
     fn apply<'a>(&'a mut self, settings: &'a SessionSettings) -> BoxFuture<'a, Result<(), Error>> {
-        Box::pin(async move {
-            let guards = Arc::clone(&self.guards);
-            self.connection()?.apply(&guards, settings).await
-        })
+        Box::pin(async move { self.connection()?.apply(settings).await })
     }
 
     fn transaction_status(&self) -> TransactionStatus {
@@ -154,5 +153,7 @@ fn text_of(control: &Control) -> String {
         Control::Savepoint(name) => format!("SAVEPOINT {}", quoted(name)),
         Control::Release(name) => format!("RELEASE SAVEPOINT {}", quoted(name)),
         Control::RollbackTo(name) => format!("ROLLBACK TO SAVEPOINT {}", quoted(name)),
+        Control::CloseCursor(name) => format!("CLOSE {}", quoted(name)),
+        Control::CloseCursors => "CLOSE ALL".to_owned(),
     }
 }

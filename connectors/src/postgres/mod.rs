@@ -114,7 +114,7 @@ impl Postgres {
                 self.connect(credential, settings).await?
             }
         };
-        PostgresLease::new(Arc::clone(&self.source_name), pooled, slot, Arc::clone(&self.guards))
+        PostgresLease::new(Arc::clone(&self.source_name), pooled, slot)
     }
 
     /// Readies a used connection for the same person's next lease.
@@ -125,8 +125,9 @@ impl Postgres {
         settings: &SessionSettings,
     ) -> Result<Pooled, Error> {
         let witness_max = Duration::from_secs(self.config.witness_seconds_max);
-        if !pooled.connection.is_just_so(persona, &self.guards.forwarded(settings), witness_max) {
-            self.in_time(pooled.connection.assume(persona, &self.guards, settings)).await?;
+        let wanted = pooled.connection.guards().forwarded(settings);
+        if !pooled.connection.is_just_so(persona, &wanted, witness_max) {
+            self.in_time(pooled.connection.assume(persona, settings)).await?;
         }
         Ok(pooled)
     }
@@ -134,7 +135,8 @@ impl Postgres {
     async fn connect(&self, credential: &Credential<'_>, settings: &SessionSettings) -> Result<Pooled, Error> {
         let started = Instant::now();
         let (mut connection, target) = self.in_time(self.sign_in(credential)).await?;
-        self.in_time(connection.assume(&credential.persona, &self.guards, settings)).await?;
+        self.in_time(connection.learn_timeouts(&credential.persona)).await?;
+        self.in_time(connection.assume(&credential.persona, settings)).await?;
         metrics::histogram!("passgate_backend_connect_seconds", "source" => self.source_name.to_string())
             .record(started.elapsed());
         Ok(Pooled { connection, target, expires_at: credential.expires_at })
@@ -149,14 +151,15 @@ impl Postgres {
             user: &credential.persona.user,
             secret: credential.secret,
             database: &self.config.database,
-            settings: self.guards.at_start(),
+            guards: &self.guards,
             private: opened.private,
             channel_binding: opened.channel_binding,
         };
         let greeting = handshake::sign_in(&mut frames, &login).await?;
         let target = self.target(opened.child, greeting.key);
         let source_name = Arc::clone(&self.source_name);
-        Ok((Connection::new(frames, source_name, greeting, self.config.row_bytes_max), target))
+        let guards = Arc::clone(&self.guards);
+        Ok((Connection::new(frames, source_name, greeting, guards, self.config.row_bytes_max), target))
     }
 
     fn target(&self, child: Option<ChildHandle>, key: Option<(i32, i32)>) -> Target {

@@ -94,6 +94,11 @@ impl Persona {
         Error::SignIn { source_name: self.source_name.clone(), role, cause }
     }
 
+    /// The role whose rights hold in the end.
+    pub(crate) fn role(&self) -> &str {
+        self.impersonated.as_ref().map_or(&self.user, |(_, role)| role)
+    }
+
     fn expected(&self) -> Witness {
         let (session_user, current_user) = match &self.impersonated {
             None => (&self.user, &self.user),

@@ -21,8 +21,21 @@ const FORWARDED: &[&str] = &[
     "xmloption",
 ];
 
-/// Timeouts that a client may shorten.
+/// Timeouts: the shortest of ours, the source's own and the client's holds.
 const TIMEOUTS: &[&str] = &["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"];
+
+/// What the source itself sets as timeouts: for the login (`reset_val` tells, because none is sent at the start), and
+/// for the role taken on after it, for which PostgreSQL would set them at a login of its own only. In milliseconds, or
+/// as somebody wrote them.
+pub(crate) const OWN_TIMEOUTS: &str = "
+SELECT s.name, s.reset_val FROM pg_catalog.pg_settings s
+WHERE s.name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout')
+UNION ALL
+SELECT pg_catalog.split_part(c.entry, '=', 1), pg_catalog.split_part(c.entry, '=', 2)
+FROM pg_catalog.pg_db_role_setting r CROSS JOIN LATERAL pg_catalog.unnest(r.setconfig) AS c (entry)
+WHERE r.setrole IN (SELECT a.oid FROM pg_catalog.pg_roles a WHERE a.rolname = $1::text)
+  AND r.setdatabase IN (SELECT 0::oid UNION ALL
+                        SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())";
 
 /// Settings that hold on every session, whoever it serves.
 pub(crate) struct Guards(Vec<(String, String)>);
@@ -45,9 +58,25 @@ impl Guards {
         Self(pairs.map(|(name, value)| (name.to_owned(), value)).to_vec())
     }
 
-    /// As start-up parameters, so that `DISCARD ALL` falls back to them.
-    pub(crate) fn at_start(&self) -> &[(String, String)] {
-        &self.0
+    /// These, with each timeout as short as the source's own where that is shorter. 0 is none at all.
+    pub(crate) fn within(&self, own: &[(String, String)]) -> Self {
+        let shortest = |name: &str, ours: &str| {
+            let theirs = own.iter().filter(|(setting, _)| setting == name && TIMEOUTS.contains(&name));
+            let theirs = theirs.filter_map(|(_, value)| milliseconds(value)).filter(|wait| *wait > 0);
+            milliseconds(ours).and_then(|ours| theirs.min().filter(|theirs| *theirs < ours))
+        };
+        let guards = self.0.iter().map(|(name, ours)| {
+            let value = shortest(name, ours).map_or_else(|| ours.clone(), |theirs| theirs.to_string());
+            (name.clone(), value)
+        });
+        Self(guards.collect())
+    }
+
+    /// As start-up parameters, so that `DISCARD ALL` falls back to them. Timeouts are left out: they would hide the
+    /// source's own.
+    pub(crate) fn at_start(&self) -> impl Iterator<Item = (&str, &str)> {
+        let at_start = self.0.iter().filter(|(name, _)| !TIMEOUTS.contains(&name.as_str()));
+        at_start.map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// For setting them again.
@@ -81,7 +110,7 @@ impl Guards {
 fn milliseconds(value: &str) -> Option<u64> {
     let digits = value.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = value.split_at_checked(digits)?;
-    let factor = match unit {
+    let factor = match unit.trim() {
         "" | "ms" => 1,
         "s" => 1_000,
         "min" => 60_000,
@@ -95,6 +124,22 @@ fn milliseconds(value: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_shortest_timeout_holds() {
+        let own = |value: &str| Guards::new(&Config::default()).within(&[("statement_timeout".into(), value.into())]);
+        for (theirs, holds) in
+            [("5s", "5000"), ("0", "300000"), ("10min", "300000"), ("1500", "1500"), ("soon", "300000")]
+        {
+            assert_eq!(own(theirs).value("statement_timeout"), Some(holds), "{theirs}");
+        }
+        let guards = own("5s").within(&[("search_path".into(), "1".into())]);
+        assert_eq!(guards.value("search_path"), Some("pg_catalog, pg_temp"));
+        let asked = |value: &str| SessionSettings([("statement_timeout".into(), value.into())].into());
+        assert_eq!(guards.forwarded(&asked("4s")), asked("4s"));
+        assert_eq!(guards.forwarded(&asked("6s")), SessionSettings::default());
+        assert!(guards.at_start().all(|(name, _)| !name.ends_with("_timeout")));
+    }
 
     #[test]
     fn only_harmless_settings_are_forwarded() {

@@ -17,7 +17,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use passgate_connectors::Query;
+use passgate_connectors::{Gives, Query};
 use passgate_policy::{
     DischargeError, Facts, FunctionUse, Governed, Identity, Permit, Permitted, Place, Request, SourceName,
     StatementDigest, StatementKind, TableUse, Unlinked, Write,
@@ -138,7 +138,7 @@ pub fn rewrite(plan: Plan, permit: Permit, parameter_types: Vec<u32>) -> Result<
     }
     let finish = |plan: Plan| {
         let query = plan.query.as_ref().ok_or_else(Error::internal)?;
-        Ok(Query { text: rewrite::text(query, plan.explain)?, parameter_types })
+        Ok(Query { text: rewrite::text(query, plan.explain)?, parameter_types, gives: Gives::Rows })
     };
     permit.discharge(plan, rewrite::meet, finish).map_err(|error| match error {
         DischargeError::OtherStatement => Error::internal(),

@@ -298,6 +298,7 @@ impl Session<Ready> {
                 Batch::Fields(frame) if wanted.fields => self.channel.relay(frame).await?,
                 Batch::Fields(_) => {}
                 Batch::Notice(notice) => self.channel.notice(&notice),
+                Batch::Copied(frames) => self.relay_counted(running, frames).await?,
                 Batch::Rows { frames, rows } => {
                     let room = wanted.rows_max.map_or(u64::MAX, |most| most - sent);
                     sent += self.relay_rows(running, frames, rows, room).await?;
@@ -307,6 +308,10 @@ impl Session<Ready> {
                     }
                 }
                 Batch::Done { tag } => {
+                    // How many rows a copy has is known at its end only: its header is no row.
+                    if let Some(rows) = tag.strip_prefix("COPY ").and_then(|rows| rows.parse().ok()) {
+                        running.rows = rows;
+                    }
                     if let Some(notice) = running.limit_notice() {
                         self.channel.notice(&notice);
                     }
@@ -346,13 +351,17 @@ impl Session<Ready> {
             (frames, rows)
         };
         running.rows += rows;
+        self.relay_counted(running, frames).await?;
+        Ok(rows)
+    }
+
+    async fn relay_counted(&mut self, running: &mut Running, frames: Bytes) -> Result<(), Failure> {
         running.bytes += frames.len() as u64;
         let most = self.services.config.answer_bytes_max;
         if running.bytes > most {
             return Err(Error::AnswerTooLarge(most).into());
         }
-        self.channel.relay(frames).await?;
-        Ok(rows)
+        Ok(self.channel.relay(frames).await?)
     }
 
     /// The next batch of a statement.

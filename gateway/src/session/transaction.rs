@@ -102,6 +102,8 @@ impl Session<Ready> {
             Control::Savepoint(name) => self.savepoint(name).await,
             Control::Release(name) => self.release(name).await,
             Control::RollbackTo(name) => self.roll_back_to(name).await,
+            // The session's own word to a source; no client's statement becomes one.
+            Control::CloseCursor(_) | Control::CloseCursors => Err(Error::OutOfPlace.into()),
         }
     }
 

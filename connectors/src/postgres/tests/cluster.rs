@@ -29,6 +29,7 @@ const SETUP: &str = r#"
 CREATE ROLE service LOGIN SUPERUSER PASSWORD 'service-secret';
 CREATE ROLE member LOGIN NOINHERIT PASSWORD 'member-secret';
 CREATE ROLE certain LOGIN;
+CREATE ROLE hurried; ALTER ROLE hurried SET statement_timeout = '7s'; ALTER ROLE hurried SET lock_timeout = '1h';
 CREATE ROLE tokens LOGIN PASSWORD 'tokens-secret';
 SET password_encryption = md5;
 CREATE ROLE outdated LOGIN PASSWORD 'outdated-secret';

@@ -74,6 +74,10 @@ async fn serve(mut client: DuplexStream, script: Script) {
         ready(b'I'),
     ];
     client.write_all(&greeting.concat()).await.unwrap();
+    // The source's own timeouts: none are shorter.
+    read_to_sync(&mut client).await;
+    let timeouts = [frame(b'1', &[]), frame(b'2', &[]), frame(b'C', b"SELECT 0\0"), ready(b'I')];
+    client.write_all(&timeouts.concat()).await.unwrap();
     // Role, settings and witness come in one write, which ends with Sync.
     read_to_sync(&mut client).await;
     let [session_user, current_user] = script.serves;

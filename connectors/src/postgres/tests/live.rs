@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::super::settings::Guards;
 use super::super::transport::Transport;
 use super::super::{AuthMode, Child};
 use super::cluster::{cluster, resident_bytes};
@@ -112,7 +113,7 @@ async fn the_channel_is_bound() {
         user: "service",
         secret: Some(&secret),
         database: "postgres",
-        settings: &[],
+        guards: &Guards::new(&Config::default()),
         private: true,
         channel_binding: Some(wrong),
     };
@@ -186,6 +187,65 @@ async fn sessions_are_guarded_and_settings_applied() {
     let error = lease.apply(&SessionSettings([("timezone".to_owned(), "Nowhere".to_owned())].into())).await;
     assert!(matches!(&error, Err(Error::Server(message)) if message.code == "22023"), "{error:?}");
     assert_eq!(value(&mut lease, shown).await, format!("{guards}|Europe/Berlin|German, DMY"));
+}
+
+#[tokio::test]
+async fn a_shorter_timeout_of_the_persons_own_role_holds() {
+    let source = impersonating();
+    let shown = "SELECT pg_catalog.concat_ws('|', pg_catalog.current_setting('statement_timeout'), \
+                 pg_catalog.current_setting('lock_timeout'))";
+    let mut lease = checkout(&source, "hurried").await.unwrap();
+    assert_eq!(value(&mut lease, shown).await, "7s|10s");
+    let timeout = |value: &str| SessionSettings([("statement_timeout".to_owned(), value.to_owned())].into());
+    for (asked, holds) in [("5s", "5s"), ("8s", "7s"), ("0", "7s")] {
+        lease.apply(&timeout(asked)).await.unwrap();
+        assert_eq!(value(&mut lease, shown).await, format!("{holds}|10s"), "{asked}");
+    }
+    drop(lease);
+    // The connection again, after DISCARD ALL.
+    let mut lease = source.lease(&caller("hurried", None, None), &timeout("6s")).await.unwrap();
+    assert_eq!(value(&mut lease, shown).await, "6s|10s");
+}
+
+#[tokio::test]
+async fn a_copy_comes_as_the_messages_it_is() {
+    let source = impersonating();
+    let mut lease = checkout(&source, "alice").await.unwrap();
+    let copy = Query { gives: Gives::Copy, ..query("COPY (SELECT id FROM public.sales ORDER BY id) TO STDOUT") };
+    lease.start_query(&copy, &Bind::default()).await.unwrap();
+    let mut copied = Vec::new();
+    let tag = loop {
+        match lease.next().await.unwrap() {
+            Batch::Copied(frames) => copied.extend_from_slice(&frames),
+            Batch::Done { tag } => break tag,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(tag, "COPY 2");
+    assert_eq!(copied, b"H\0\0\0\x09\0\0\x01\0\0d\0\0\0\x061\nd\0\0\0\x063\nc\0\0\0\x04");
+    assert_eq!(value(&mut lease, "SELECT 1").await, "1");
+    // One that nobody asked for is not taken.
+    lease.start_query(&query("COPY (SELECT 1) TO STDOUT"), &Bind::default()).await.unwrap();
+    assert!(matches!(until_error(&mut lease).await, Error::Protocol { .. }));
+}
+
+#[tokio::test]
+async fn a_connection_with_a_held_cursor_serves_nobody_else() {
+    let source = impersonating();
+    for (closes, again) in [(false, false), (true, true)] {
+        let mut lease = checkout(&source, "alice").await.unwrap();
+        let pid = value(&mut lease, "SELECT pg_catalog.pg_backend_pid()").await;
+        let declare = Query { gives: Gives::HeldCursor, ..query("DECLARE c CURSOR WITH HOLD FOR SELECT 7") };
+        lease.start_query(&declare, &Bind::default()).await.unwrap();
+        while !matches!(lease.next().await.unwrap(), Batch::Done { .. }) {}
+        assert_eq!(value(&mut lease, "FETCH 1 FROM c").await, "7");
+        if closes {
+            lease.control(&Control::CloseCursors).await.unwrap();
+        }
+        drop(lease);
+        let mut lease = checkout(&source, "alice").await.unwrap();
+        assert_eq!(value(&mut lease, "SELECT pg_catalog.pg_backend_pid()").await == pid, again);
+    }
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use passgate_policy::{Identity, PersonName, Proof, SourceName, Tenant};
 
 use super::lease::PostgresLease;
 use super::{Config, Postgres};
-use crate::{Batch, Bind, Caller, Error, Lease, Query, Secret, SessionSettings};
+use crate::{Batch, Bind, Caller, Error, Gives, Lease, Query, Secret, SessionSettings};
 
 /// Somebody who signed in, with this token.
 fn caller(person: &str, token: Option<&str>, expires_at: Option<i64>) -> Caller {
@@ -34,7 +34,7 @@ fn source() -> SourceName {
 }
 
 fn query(text: &str) -> Query {
-    Query { text: text.to_owned(), parameter_types: Vec::new() }
+    Query { text: text.to_owned(), parameter_types: Vec::new(), gives: Gives::Rows }
 }
 
 async fn checkout(source: &Postgres, person: &str) -> Result<PostgresLease, Error> {
@@ -54,7 +54,7 @@ async fn rows(lease: &mut PostgresLease, text: &str) -> Result<(Vec<Vec<Option<S
             }
             Batch::Done { tag } => return Ok((found, tag)),
             Batch::Fields(frame) => assert_eq!(frame[0], b'T'),
-            Batch::Notice(_) => {}
+            Batch::Notice(_) | Batch::Copied(_) => {}
         }
     }
 }

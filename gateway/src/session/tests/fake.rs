@@ -257,6 +257,7 @@ impl Lease for FakeLease {
             Control::Begin { .. } | Control::RollbackTo(_) => TransactionStatus::Open,
             Control::Commit | Control::Rollback => TransactionStatus::Idle,
             Control::Savepoint(_) | Control::Release(_) => self.status,
+            Control::CloseCursor(_) | Control::CloseCursors => self.status,
         };
         Box::pin(async { Ok(()) })
     }
