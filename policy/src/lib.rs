@@ -39,6 +39,6 @@ pub use problem::Problem;
 pub use reference::{json_schema, reference};
 pub use request::{
     ColumnFacts, ColumnUse, Costs, Estimate, Facts, FunctionUse, Grant, Place, Request, SourceName, StatementDigest,
-    StatementKind, TableFacts, TableKind, TableName, TableUse, Tag, TicketId, Unlinked, Write,
+    StatementKind, TableFacts, TableKind, TableName, TableUse, Tag, TicketId, Unlinked, Work, WorkKind, Write,
 };
 pub use sql::{NoSql, Sql, SqlFault, SqlUse};

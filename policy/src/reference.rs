@@ -41,13 +41,9 @@ fn section(kind: &RuleKind) -> String {
         section.push_str(&format!("\n{}", field_table(kind.fields)));
     }
     for field in kind.fields {
-        match &field.shape {
-            Shape::Word(words) => {
-                let rows: String =
-                    words.iter().map(|word| format!("| `{}` | {} |\n", word.name, word.manual)).collect();
-                section.push_str(&format!("\n### {}\n\n| Word | What it means |\n|---|---|\n{rows}", field.name));
-            }
-            _ => {}
+        if let Shape::Word(words) = &field.shape {
+            let rows: String = words.iter().map(|word| format!("| `{}` | {} |\n", word.name, word.manual)).collect();
+            section.push_str(&format!("\n### {}\n\n| Word | What it means |\n|---|---|\n{rows}", field.name));
         }
     }
     section.push_str(&format!("\nAccepted:\n\n```jsonc\n{}\n```\n", kind.accepted.trim()));

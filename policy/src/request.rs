@@ -208,6 +208,32 @@ pub struct Unlinked {
     pub at: Place,
 }
 
+/// Work that a statement makes out of nothing: it would run long whatever the tables hold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Work {
+    /// Of which kind.
+    pub kind: WorkKind,
+    /// How much, at most: rows, bytes, or an argument. Infinite where nothing ends it.
+    pub amount: f64,
+    /// Where it stands.
+    pub at: Place,
+}
+
+/// A kind of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WorkKind {
+    /// Rows made by functions such as `generate_series`, multiplied where they are joined.
+    GeneratedRows,
+    /// Bytes of text made by functions such as `repeat`, for all rows.
+    GeneratedBytes,
+    /// A recursive query whose recursive part nothing ends.
+    EndlessRecursion,
+    /// A regular expression whose back-references make matching exponential.
+    Backtracking,
+    /// The argument of a factorial.
+    Factorial,
+}
+
 /// Something in a statement that is not a read.
 #[derive(Clone, Debug)]
 pub struct Write {
@@ -311,6 +337,8 @@ pub struct Request {
     pub unlinked: Vec<Unlinked>,
     /// Everything that is not a read.
     pub writes: Vec<Write>,
+    /// Work that it makes out of nothing, where it is worth speaking of.
+    pub work: Vec<Work>,
     /// Whether it takes a whole table away: no limit, no aggregate, no predicate.
     pub full_export: bool,
     /// Tables that a redirect has put others in place of. A statement is redirected once.
@@ -332,6 +360,7 @@ impl Request {
             functions: Vec::new(),
             unlinked: Vec::new(),
             writes: Vec::new(),
+            work: Vec::new(),
             full_export: false,
             redirected: Vec::new(),
             facts: Facts::default(),

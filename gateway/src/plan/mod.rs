@@ -14,13 +14,14 @@ mod resolve;
 mod rewrite;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use std::sync::Arc;
 
 use passgate_connectors::{Gives, Query};
 use passgate_policy::{
     DischargeError, Facts, FunctionUse, Governed, Identity, Permit, Permitted, Place, Request, SourceName,
-    StatementDigest, StatementKind, TableUse, Unlinked, Write,
+    StatementDigest, StatementKind, TableUse, Unlinked, Work, Write,
 };
 use sha2::{Digest, Sha256};
 
@@ -41,6 +42,7 @@ pub struct Plan {
     functions: Vec<FunctionUse>,
     unlinked: Vec<Unlinked>,
     writes: Vec<Write>,
+    work: Vec<Work>,
     missing: Option<Error>,
 }
 
@@ -83,6 +85,7 @@ pub fn resolve(statement: &Statement, snapshot: &Snapshot) -> Result<Plan, Error
         Some(query) => resolve::resolve(query, snapshot)?,
         None => resolve::Found::default(),
     };
+    let work = query.as_ref().map(work::measure).unwrap_or_default();
     let kind = if statement.writes.is_empty() { kind } else { StatementKind::Write };
     let digest = digest(snapshot.source(), explain, query.as_ref(), &statement.text);
     Ok(Plan {
@@ -95,6 +98,7 @@ pub fn resolve(statement: &Statement, snapshot: &Snapshot) -> Result<Plan, Error
         functions: found.functions,
         unlinked: found.unlinked,
         writes: statement.writes.clone(),
+        work,
         missing: found.missing,
     })
 }
@@ -122,6 +126,7 @@ pub fn request(plan: &Plan, identity: &Arc<Identity>, facts: Facts) -> Request {
         functions: plan.functions.clone(),
         unlinked: plan.unlinked.clone(),
         writes: plan.writes.clone(),
+        work: plan.work.clone(),
         facts,
         ..Request::new(plan.digest, plan.kind, plan.source.clone(), Arc::clone(identity))
     }

@@ -16,6 +16,7 @@ mod session;
 mod tests;
 pub mod tree;
 mod types;
+mod walk;
 
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ use dialect::BoundedPostgreSql;
 use lower::Lowering;
 
 pub use print::{SYNTAX_FUNCTIONS, print, quoted_name};
+pub use walk::Part;
 
 /// With less stack than this left, the next level gets a new one.
 const STACK_LEFT_MIN: usize = 256 * 1024;

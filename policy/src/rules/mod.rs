@@ -18,6 +18,7 @@ macro_rules! rule_kind {
 }
 
 mod block;
+mod bounded_work;
 mod no_cross_join;
 mod no_mutations;
 mod row_limit;
@@ -69,11 +70,12 @@ pub(crate) struct Refused {
 }
 
 /// Every kind of rule. What comes first here is told first when several refuse.
-pub(crate) static RULES: [&RuleKind; 5] = [
+pub(crate) static RULES: [&RuleKind; 6] = [
     &block::BLOCK,
     &no_mutations::NO_MUTATIONS,
     &schema_whitelist::SCHEMA_WHITELIST,
     &no_cross_join::NO_CROSS_JOIN,
+    &bounded_work::BOUNDED_WORK,
     &row_limit::ROW_LIMIT,
 ];
 
