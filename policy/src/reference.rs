@@ -117,10 +117,10 @@ fn kind_schema(kind: &RuleKind) -> Value {
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {
         properties.insert(named_by.to_owned(), json!({ "const": kind.name, "description": first.join(" ") }));
     }
-    if let Some(Value::Array(required)) = schema.get_mut("required") {
-        if !required.contains(&named_by.into()) {
-            required.push(named_by.into());
-        }
+    if let Some(Value::Array(required)) = schema.get_mut("required")
+        && !required.contains(&named_by.into())
+    {
+        required.push(named_by.into());
     }
     schema
 }

@@ -18,8 +18,8 @@ use recursion::{Brakes, recursive_part, stopped_after};
 use super::functions;
 use crate::statement::Part;
 use crate::statement::tree::{
-    Arguments, Body, Call, CommonTable, Distinct, Expression, Item, JoinCondition, Limit, Literal, Name, Query,
-    Relation, Select, With,
+    Arguments, Body, Call, CommonTable, Distinct, Expression, Item, JoinCondition, Literal, Name, Query, Relation,
+    Select, With,
 };
 
 /// Rows that a table of unknown size is taken to have where each makes a text.

@@ -1,7 +1,5 @@
 //! What ends a recursive query. Separate because it is a question of its own: not how much, but whether ever.
 
-use passgate_policy::Place;
-
 use super::constants::number;
 use super::{each_below, has_window, is_aggregate, names_something};
 use crate::statement::tree::{Body, CommonTable, Expression, JoinCondition, Limit, Query, Relation};
