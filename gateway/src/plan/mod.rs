@@ -8,7 +8,6 @@
 //! All of it is pure: whatever has to be waited for was fetched before.
 
 mod functions;
-mod links;
 mod parameter_types;
 mod resolve;
 mod rewrite;

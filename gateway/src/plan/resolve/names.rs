@@ -1,0 +1,208 @@
+//! Names to tables, columns and functions: what each means in the gateway's catalog, never by a server's search_path.
+
+use std::sync::Arc;
+
+use passgate_policy::{FunctionUse, Place, TableFacts, TableName, TableUse};
+
+use super::scope::derived_leaf;
+use super::{Leaf, Resolver, Result, Shape};
+use crate::plan::{Error, functions};
+use crate::statement::SYNTAX_FUNCTIONS;
+use crate::statement::tree::{Alias, Arguments, Expression, Literal, Name, Path, Type};
+
+impl Resolver<'_> {
+    pub(super) fn table(&mut self, name: &mut Path, alias: Option<&Alias>) -> Result<Leaf> {
+        let at = name.0.first().map_or(Place { line: 1, column: 1 }, |name| name.at);
+        if let [single] = name.0.as_slice()
+            && let Some(common) = self.common_tables.iter().rev().find(|common| common.name == single.text)
+        {
+            return Ok(derived_leaf(common.shape.clone(), alias, &single.text, at));
+        }
+        let (schema, table) = self.table_name(name)?;
+        if ["pg_catalog", "information_schema", "pg_toast"].contains(&schema.as_str()) {
+            return Err(Error::new("0A000", format!("system catalog \"{table}\" is not served by the gateway"))
+                .at(at)
+                .hint("psql's \\d and the like read it. Name tables directly; SHOW tells settings."));
+        }
+        let known = self.snapshot.relation(&schema, &table);
+        let built_on = known.map_or_else(|| Arc::from([]), |entry| Arc::clone(&entry.built_on));
+        let unique_keys = known.map_or_else(Vec::new, |entry| entry.relation.unique_keys.clone());
+        let columns = known.map(|entry| entry.facts.columns.iter().map(|column| column.name.clone()).collect());
+        if known.is_none() {
+            self.missing(|| {
+                let written = name.0.iter().map(|name| name.text.as_str()).collect::<Vec<_>>().join(".");
+                Error::new("42P01", format!("relation \"{written}\" does not exist")).at(at)
+            });
+        }
+        let facts = known.map(|entry| Arc::clone(&entry.facts)).unwrap_or_else(|| {
+            let source = self.snapshot.source().clone();
+            let name = TableName { source, schema: schema.clone(), table: table.clone() };
+            Arc::new(TableFacts::named(name))
+        });
+        self.found.tables.push(TableUse { table: facts, at, built_on });
+        name.0 = vec![Name { text: schema.clone(), at }, Name { text: table.clone(), at }];
+        let mut leaf = derived_leaf(Shape { columns, one_row: false }, alias, &table, at);
+        leaf.schema = alias.is_none().then_some(schema);
+        leaf.unique_keys = unique_keys;
+        Ok(leaf)
+    }
+
+    /// Schema and table of a name. What PostgreSQL's own catalog would answer is named as such, never as the user's.
+    pub(super) fn table_name(&self, name: &Path) -> Result<(String, String)> {
+        match name.0.as_slice() {
+            [table] => {
+                let own = self.snapshot.relation(self.snapshot.default_schema(), &table.text).is_some();
+                let catalog = !own && table.text.starts_with("pg_");
+                let schema = if catalog { "pg_catalog" } else { self.snapshot.default_schema() };
+                Ok((schema.to_owned(), table.text.clone()))
+            }
+            [schema, table] => Ok((schema.text.clone(), table.text.clone())),
+            [database, schema, table] if database.text == self.snapshot.source().as_str() => {
+                Ok((schema.text.clone(), table.text.clone()))
+            }
+            [database, ..] => {
+                Err(Error::new("0A000", "references to another database are not supported by the gateway")
+                    .at(database.at))
+            }
+            [] => Err(Error::internal()),
+        }
+    }
+
+    pub(super) fn missing(&mut self, error: impl FnOnce() -> Error) {
+        if self.found.missing.is_none() {
+            self.found.missing = Some(error());
+        }
+    }
+
+    /// The FROM (by depth) and the relation in it that a column belongs to.
+    pub(super) fn find(&self, path: &Path) -> Option<(usize, usize)> {
+        let frames = self.frames.iter().enumerate().rev().filter(|(_, frame)| !frame.hidden);
+        for (depth, frame) in frames {
+            let leaves = || frame.leaves.iter().enumerate();
+            let knows = |leaf: &Leaf, column: &str| {
+                leaf.shape.columns.as_ref().is_some_and(|all| all.iter().any(|of| of == column))
+            };
+            let found = match path.0.as_slice() {
+                [column] => leaves()
+                    .find(|(_, leaf)| knows(leaf, &column.text))
+                    .or_else(|| leaves().find(|(_, leaf)| leaf.name == column.text))
+                    .or_else(|| leaves().find(|(_, leaf)| leaf.shape.columns.is_none())),
+                [table, column] => leaves()
+                    .find(|(_, leaf)| leaf.name == table.text && knows(leaf, &column.text))
+                    .or_else(|| leaves().find(|(_, leaf)| leaf.name == table.text)),
+                [schema, table, _] => {
+                    leaves().find(|(_, leaf)| leaf.name == table.text && leaf.schema.as_ref() == Some(&schema.text))
+                }
+                _ => None,
+            };
+            if let Some((index, _)) = found {
+                return Some((depth, index));
+            }
+        }
+        None
+    }
+
+    pub(super) fn column(&mut self, path: &mut Path) {
+        if path.0.len() == 4 && path.0.first().is_some_and(|name| name.text == self.snapshot.source().as_str()) {
+            path.0.remove(0);
+        }
+        let found = self.find(path);
+        if let Some((depth, index)) = found
+            && let Some(frame) = self.frames.get_mut(depth)
+        {
+            frame.touched.add(index);
+        }
+        // `t.f` is `f(t)` to PostgreSQL where t has no column f.
+        if let [_, .., last] = path.0.as_slice() {
+            let column = found
+                .and_then(|(depth, index)| self.frames.get(depth)?.leaves.get(index)?.shape.columns.as_ref())
+                .is_some_and(|columns| columns.contains(&last.text));
+            if !column {
+                let last = last.clone();
+                self.field(&last);
+            }
+        }
+    }
+
+    pub(super) fn touch_table(&mut self, path: &Path) {
+        let Some(table) = path.0.last() else { return };
+        if let Some((depth, index)) = self.find(&Path(vec![table.clone()]))
+            && let Some(frame) = self.frames.get_mut(depth)
+        {
+            frame.touched.add(index);
+        }
+    }
+
+    /// A field that PostgreSQL may take for a call. Only functions of `pg_catalog` can be meant: no other schema is on
+    /// the session's path.
+    pub(super) fn field(&mut self, name: &Name) {
+        if functions::is_impure(&name.text) {
+            self.use_function("pg_catalog", &name.text, name.at);
+        }
+    }
+
+    /// Writes a function's full name into the tree. `pg_catalog` comes first, as in PostgreSQL.
+    pub(super) fn function_name(&mut self, path: &mut Path) -> Result<bool> {
+        let (schema, name, at) = match path.0.as_slice() {
+            [name] if SYNTAX_FUNCTIONS.contains(&name.text.as_str()) => return Ok(false),
+            [name] => {
+                let own = self.snapshot.default_schema();
+                let built_in = functions::is_built_in(&name.text) || !self.snapshot.has_function(own, &name.text);
+                (if built_in { "pg_catalog" } else { own }.to_owned(), name.text.clone(), name.at)
+            }
+            [schema, name] => (schema.text.clone(), name.text.clone(), schema.at),
+            [database, ..] => {
+                return Err(Error::new("0A000", "a function of another database is not supported by the gateway")
+                    .at(database.at));
+            }
+            [] => return Err(Error::internal()),
+        };
+        let known = if schema == "pg_catalog" {
+            functions::is_built_in(&name)
+        } else {
+            self.snapshot.has_function(&schema, &name)
+        };
+        if !known {
+            self.missing(|| Error::new("42883", format!("function {name} does not exist")).at(at));
+        }
+        self.use_function(&schema, &name, at);
+        let returns_a_set = schema != "pg_catalog" || functions::returns_a_set(&name);
+        path.0 = vec![Name { text: schema, at }, Name { text: name, at }];
+        Ok(returns_a_set)
+    }
+
+    pub(super) fn use_function(&mut self, schema: &str, name: &str, at: Place) {
+        let pure = schema == "pg_catalog" && functions::is_pure(name);
+        self.found.functions.push(FunctionUse { schema: schema.to_owned(), name: name.to_owned(), pure, at });
+    }
+
+    /// `current_schema` and `current_database`: the gateway's answer, not the source's. Tells the column's name.
+    pub(super) fn session_constant(&self, of: &mut Expression) -> Option<&'static str> {
+        let name = match of {
+            Expression::Keyword { keyword: "CURRENT_SCHEMA", .. } => "current_schema",
+            Expression::Keyword { keyword: "CURRENT_CATALOG", .. } => "current_catalog",
+            Expression::Call(call) if call.arguments == Arguments::List(Vec::new()) => match call.name.0.as_slice() {
+                [name] => constant_function(&name.text)?,
+                [schema, name] if schema.text == "pg_catalog" => constant_function(&name.text)?,
+                _ => return None,
+            },
+            _ => return None,
+        };
+        let text = match name {
+            "current_schema" => self.snapshot.default_schema(),
+            _ => self.snapshot.source().as_str(),
+        };
+        let literal = Expression::Literal(Literal::String(text.to_owned()));
+        let to = Type { name: "name".to_owned(), modifiers: Vec::new(), dimensions: 0 };
+        *of = Expression::Cast { of: Box::new(literal), to };
+        Some(name)
+    }
+}
+
+pub(super) fn constant_function(name: &str) -> Option<&'static str> {
+    ["current_schema", "current_database"].into_iter().find(|known| *known == name)
+}
+
+pub(super) fn texts(names: &[Name]) -> Vec<String> {
+    names.iter().map(|name| name.text.clone()).collect()
+}

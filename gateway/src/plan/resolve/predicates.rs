@@ -1,0 +1,144 @@
+//! Which relations a condition links: the facts behind `no_cross_join`. A walk of its own because AND, OR and
+//! comparisons mean something here that they do not mean elsewhere.
+
+use super::links::{Links, Relations};
+use super::{Resolver, Result};
+use crate::statement::tree::{Arguments, Call, Expression};
+
+impl Resolver<'_> {
+    pub(super) fn hide(&mut self, hidden: bool) {
+        if let Some(frame) = self.frames.last_mut() {
+            frame.hidden = hidden;
+        }
+    }
+
+    pub(super) fn take_touched(&mut self) -> Relations {
+        self.frames.last_mut().map(|frame| std::mem::take(&mut frame.touched)).unwrap_or_default()
+    }
+
+    pub(super) fn touch(&mut self, relations: Relations) {
+        if let Some(frame) = self.frames.last_mut() {
+            frame.touched = frame.touched.union(relations);
+        }
+    }
+
+    /// Walks an expression and tells which relations of the innermost FROM it reads.
+    pub(super) fn reach(&mut self, of: &mut Expression) -> Result<Relations> {
+        let outer = self.take_touched();
+        self.expression(of)?;
+        let reached = self.take_touched();
+        self.touch(outer.union(reached));
+        Ok(reached)
+    }
+
+    pub(super) fn reach_all<'e>(&mut self, list: impl Iterator<Item = &'e mut Expression>) -> Result<Relations> {
+        let mut all = Relations::default();
+        for of in list {
+            all = all.union(self.reach(of)?);
+        }
+        Ok(all)
+    }
+
+    /// Walks a condition and tells which relations it links.
+    ///
+    /// A link is a comparison with columns of one relation on one side and of another on the other. `<>` and other
+    /// negations exclude next to nothing, so they link nothing; neither does a comparison of a thing with itself, or
+    /// of what was mixed from both sides with a constant.
+    pub(super) fn predicate(&mut self, of: &mut Expression) -> Result<Links> {
+        match of {
+            Expression::And(list) => {
+                let mut links = Links::default();
+                for operand in list {
+                    links.extend(self.predicate(operand)?);
+                }
+                Ok(links)
+            }
+            Expression::Or(list) => {
+                let relations = self.leaf_count();
+                let mut common: Option<Links> = None;
+                for operand in list {
+                    let links = self.predicate(operand)?;
+                    common = Some(common.map_or_else(|| links.clone(), |common| common.common(&links, relations)));
+                }
+                Ok(common.unwrap_or_default())
+            }
+            Expression::Infix { operator, left, right } => {
+                let (left_reached, right_reached) = (self.reach(left)?, self.reach(right)?);
+                if operator == "=" {
+                    self.pin(left, right_reached);
+                    self.pin(right, left_reached);
+                }
+                let excludes_little = operator == "<>" || operator.starts_with('!');
+                Ok(if excludes_little { Links::default() } else { Links::between(left_reached, right_reached) })
+            }
+            Expression::Distinct { left, right, negated: true } | Expression::Quantified { left, right, .. } => {
+                let (left, right) = (self.reach(left)?, self.reach(right)?);
+                Ok(Links::between(left, right))
+            }
+            Expression::InList { of, list, negated: false } => {
+                let left = self.reach(of)?;
+                let right = self.reach_all(list.iter_mut())?;
+                Ok(Links::between(left, right))
+            }
+            Expression::InQuery { of, query, negated: false } => {
+                let left = self.reach(of)?;
+                let outer = self.take_touched();
+                self.query(query)?;
+                let right = self.take_touched();
+                self.touch(outer.union(right));
+                Ok(Links::between(left, right))
+            }
+            Expression::Between { of, low, high, negated: false, .. } => {
+                let left = self.reach(of)?;
+                let right = self.reach_all([&mut **low, &mut **high].into_iter())?;
+                Ok(Links::between(left, right))
+            }
+            Expression::Like { of, pattern, negated: false, .. } => {
+                let (left, right) = (self.reach(of)?, self.reach(pattern)?);
+                Ok(Links::between(left, right))
+            }
+            // A function that says whether its arguments belong together, such as one of geometry.
+            Expression::Call(call) => self.call_predicate(call),
+            // A subquery that looks for both.
+            Expression::Exists(_) => Ok(Links::all(self.reach(of)?)),
+            _ => {
+                self.expression(of)?;
+                Ok(Links::default())
+            }
+        }
+    }
+
+    pub(super) fn call_predicate(&mut self, call: &mut Call) -> Result<Links> {
+        let mut reached = Vec::new();
+        if let Arguments::List(list) = &mut call.arguments {
+            for (_, argument) in list {
+                reached.push(self.reach(argument)?);
+            }
+        }
+        // The arguments are resolved: what is left is the function's name.
+        let arguments = std::mem::replace(&mut call.arguments, Arguments::Everything);
+        let resolved = self.call(call);
+        call.arguments = arguments;
+        resolved?;
+        let mut links = Links::default();
+        for (index, left) in reached.iter().enumerate() {
+            for right in reached.iter().skip(index + 1) {
+                links.extend(Links::between(*left, *right));
+            }
+        }
+        Ok(links)
+    }
+
+    /// Notes that a column equals something that does not depend on this FROM.
+    pub(super) fn pin(&mut self, column: &Expression, other: Relations) {
+        let Expression::Column(path) = column else { return };
+        let Some(name) = path.0.last().map(|name| name.text.clone()) else { return };
+        let Some((depth, index)) = self.find(path) else { return };
+        if depth + 1 == self.frames.len()
+            && other.is_empty()
+            && let Some(leaf) = self.frames.last_mut().and_then(|frame| frame.leaves.get_mut(index))
+        {
+            leaf.pinned.insert(name);
+        }
+    }
+}
