@@ -15,6 +15,10 @@ use passgate_connectors::{
 };
 use passgate_policy::{Known, Permitted, SourceName};
 
+mod estimates;
+
+pub use estimates::{Estimates, Key as EstimateKey, Price};
+
 use crate::audit::Receipt;
 use crate::catalog::Snapshot;
 
@@ -33,11 +37,26 @@ pub struct Config {
     pub catalog_retry_seconds: u64,
     /// How long, in seconds, the answer to whether any source can be reached is believed. Default: 5.
     pub reachable_seconds: u64,
+    /// How long, in milliseconds, a source may take to estimate a statement, where a policy asks what it would cost.
+    /// After that the estimate is unknown, which passes no threshold. Default: 2000.
+    pub estimate_wait_ms: u64,
+    /// How long, in seconds, the estimate of a statement is believed when the same person sends it again. Default: 300.
+    pub estimate_believed_seconds: u64,
+    /// What sources charge, by the name of the source; policies ask for it as `estimated.cost_usd`. Default: nothing is
+    /// known.
+    pub prices: BTreeMap<String, Price>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { catalog_refresh_seconds: 300, catalog_retry_seconds: 5, reachable_seconds: 5 }
+        Self {
+            catalog_refresh_seconds: 300,
+            catalog_retry_seconds: 5,
+            reachable_seconds: 5,
+            estimate_wait_ms: 2_000,
+            estimate_believed_seconds: 300,
+            prices: BTreeMap::new(),
+        }
     }
 }
 
@@ -47,6 +66,8 @@ pub struct Sources {
     entries: BTreeMap<SourceName, Arc<Entry>>,
     reachable_for: Duration,
     reachable: tokio::sync::Mutex<Option<(Instant, bool)>>,
+    estimates: Estimates,
+    estimate_wait: Duration,
 }
 
 impl Sources {
@@ -57,7 +78,22 @@ impl Sources {
             entries: entries.collect(),
             reachable_for: Duration::from_secs(config.reachable_seconds),
             reachable: tokio::sync::Mutex::new(None),
+            estimates: Estimates::new(
+                config.prices.iter().map(|(name, price)| (SourceName::new(name), *price)).collect(),
+                Duration::from_secs(config.estimate_believed_seconds),
+            ),
+            estimate_wait: Duration::from_millis(config.estimate_wait_ms),
         }
+    }
+
+    /// What the sources' estimates are worth.
+    pub fn estimates(&self) -> &Estimates {
+        &self.estimates
+    }
+
+    /// How long a source may take to estimate a statement.
+    pub fn estimate_wait(&self) -> Duration {
+        self.estimate_wait
     }
 
     /// Whether there is a source of this name.

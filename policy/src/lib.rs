@@ -38,7 +38,8 @@ pub use names::Known;
 pub use problem::Problem;
 pub use reference::{json_schema, reference};
 pub use request::{
-    ColumnFacts, ColumnUse, Costs, Estimate, Facts, FunctionUse, Grant, Place, Request, SourceName, StatementDigest,
-    StatementKind, TableFacts, TableKind, TableName, TableUse, Tag, TicketId, Unlinked, Work, WorkKind, Write,
+    ColumnFacts, ColumnUse, Costs, Estimate, Facts, FunctionUse, Grant, Multiplied, Place, Request, SourceName,
+    StatementDigest, StatementKind, TableFacts, TableKind, TableName, TableUse, Tag, TicketId, Unlinked, Work,
+    WorkKind, Write,
 };
 pub use sql::{NoSql, Sql, SqlFault, SqlUse};

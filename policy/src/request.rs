@@ -208,6 +208,16 @@ pub struct Unlinked {
     pub at: Place,
 }
 
+/// Relations of a FROM clause of which at least two are joined on none of their keys: each row of one may meet many of
+/// the other. How many, only an estimate tells.
+#[derive(Clone, Debug)]
+pub struct Multiplied {
+    /// The relations' names or aliases, as a reader of the statement knows them.
+    pub relations: Vec<String>,
+    /// Where the last of them stands.
+    pub at: Place,
+}
+
 /// Work that a statement makes out of nothing: it would run long whatever the tables hold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Work {
@@ -300,6 +310,10 @@ pub struct Costs {
     pub bytes: Option<f64>,
     /// Rows answered.
     pub rows: Option<f64>,
+    /// Rows of the step that handles the most; the source's own number.
+    pub rows_of_largest_step: Option<f64>,
+    /// Rows that all scans of tables give together; the source's own number.
+    pub rows_read: Option<f64>,
 }
 
 name_type!(
@@ -337,6 +351,8 @@ pub struct Request {
     pub unlinked: Vec<Unlinked>,
     /// Everything that is not a read.
     pub writes: Vec<Write>,
+    /// The relations of a FROM clause that are joined, but on no key of all but one: rows may be multiplied.
+    pub multiplied: Vec<Multiplied>,
     /// Work that it makes out of nothing, where it is worth speaking of.
     pub work: Vec<Work>,
     /// Whether it takes a whole table away: no limit, no aggregate, no predicate.
@@ -360,6 +376,7 @@ impl Request {
             functions: Vec::new(),
             unlinked: Vec::new(),
             writes: Vec::new(),
+            multiplied: Vec::new(),
             work: Vec::new(),
             full_export: false,
             redirected: Vec::new(),

@@ -7,6 +7,7 @@
 //!
 //! All of it is pure: whatever has to be waited for was fetched before.
 
+mod estimate;
 mod functions;
 mod parameter_types;
 mod resolve;
@@ -27,6 +28,8 @@ use sha2::{Digest, Sha256};
 use crate::catalog::Snapshot;
 use crate::error::ClientError;
 use crate::statement::{self, ExplainOptions, Kind, Statement, tree};
+
+pub use estimate::{Reading, read as read_estimate};
 
 /// A statement whose every name is resolved.
 #[derive(Clone, Debug)]

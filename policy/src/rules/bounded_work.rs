@@ -2,15 +2,24 @@
 
 use super::{NamedBy, Refused};
 use crate::compile::{Context, Policy};
-use crate::decide::{Header, Judge, Verdict};
+use crate::decide::{Header, Judge, Verdict, listed};
 use crate::fields::{Field, Shape};
-use crate::{Reason, Request, Work, WorkKind};
+use crate::{Estimate, Multiplied, Reason, Request, Work, WorkKind};
+
+/// Relations spelled out in one refusal.
+const RELATIONS_SHOWN_MAX: usize = 5;
 
 /// Rows that functions may make, where no policy says otherwise.
 const ROWS_DEFAULT: u64 = 1_000_000;
 
 /// Bytes of text that functions may make, where no policy says otherwise: 32 MiB.
 const BYTES_DEFAULT: u64 = 32 << 20;
+
+/// Rows that a join on no key may give, where no policy says otherwise.
+const JOINED_DEFAULT: u64 = 10_000_000;
+
+/// A join may always give so many times the rows that it reads: a fact of a hundred dimensions is no accident.
+const JOINED_TIMES_READ: f64 = 100.0;
 
 /// The largest argument of a factorial: its result has 2,568 digits.
 const FACTORIAL_MAX: f64 = 1_000.0;
@@ -23,7 +32,11 @@ rule_kind! {
     /// Such a statement keeps a server busy whatever the tables hold, so no estimate of the source shows it. What the
     /// gateway cannot work out, such as a series that ends at a column of a table, is left to `statement_timeout`.
     ///
-    /// It always holds, for everybody, also when no file mentions it: 1,000,000 rows and 33,554,432 bytes. A policy of
+    /// Where relations are joined on none of their keys, the source is asked for an estimate: a step that handles more
+    /// than 10,000,000 rows, and a hundred times what the tables give, is a product in all but name.
+    ///
+    /// It always holds, for everybody, also when no file mentions it: 1,000,000 rows made, 33,554,432 bytes
+    /// and 10,000,000 rows joined. A policy of
     /// this kind sets other amounts for those it applies to; where several apply, the smallest holds; where none does, the built-in amounts.
     BOUNDED_WORK {
         name: "bounded_work",
@@ -40,6 +53,13 @@ rule_kind! {
                 shape: Shape::Count,
                 required: false,
                 manual: "The most bytes of text that functions may make for all rows together.",
+            },
+            Field {
+                name: "joined_rows",
+                shape: Shape::Count,
+                required: false,
+                manual: "The most rows that a join on no key may give by the source's estimate; a hundred times the \
+                         rows it reads are always allowed.",
             },
         ],
         accepted: include_str!("../../examples/bounded-work.json"),
@@ -61,12 +81,16 @@ struct BoundedWork {
 struct Amounts {
     rows: Option<u64>,
     bytes: Option<u64>,
+    joined: Option<u64>,
 }
 
 fn compile(policies: &[Policy<'_>], _context: &mut Context<'_>) -> Box<dyn Judge> {
     let amounts = |policy: &Policy<'_>| {
         let count = |key| policy.body.count(key);
-        (Amounts { rows: count("generated_rows"), bytes: count("generated_bytes") }, policy.into())
+        (
+            Amounts { rows: count("generated_rows"), bytes: count("generated_bytes"), joined: count("joined_rows") },
+            policy.into(),
+        )
     };
     let written = policies.iter().map(amounts).collect();
     Box::new(BoundedWork { written, default: Header::built_in(BOUNDED_WORK.name) })
@@ -86,10 +110,26 @@ impl Judge for BoundedWork {
                 verdict.deny(|| reason(header, work, most));
             }
         }
+        self.judge_joins(request, verdict);
     }
 }
 
 impl BoundedWork {
+    fn judge_joins(&self, request: &Request, verdict: &mut Verdict) {
+        let Some(multiplied) = request.multiplied.first() else { return };
+        let (most, header) = self.smallest(request, |amounts| amounts.joined, JOINED_DEFAULT);
+        let handled = match request.facts.estimate {
+            Estimate::NotMade => return verdict.need_estimate(),
+            Estimate::Unknown => None,
+            Estimate::Known(costs) => costs.rows_of_largest_step.zip(costs.rows_read),
+        };
+        match handled {
+            Some((step, read)) if step <= most.max(read * JOINED_TIMES_READ) => {}
+            Some((step, _)) => verdict.deny(|| multiplies(header, multiplied, Some(step))),
+            None => verdict.deny(|| multiplies(header, multiplied, None)),
+        }
+    }
+
     #[allow(clippy::cast_precision_loss, reason = "a limit that large bounds nothing")]
     fn smallest(&self, request: &Request, of: impl Fn(&Amounts) -> Option<u64>, default: u64) -> (f64, &Header) {
         let applying = self.written.iter().filter(|(_, header)| header.audience.includes(request));
@@ -97,6 +137,23 @@ impl BoundedWork {
             applying.filter_map(|(amounts, header)| Some((of(amounts)?, header))).min_by_key(|(most, _)| *most);
         let (most, header) = smallest.unwrap_or((default, &self.default));
         (most as f64, header)
+    }
+}
+
+fn multiplies(header: &Header, multiplied: &Multiplied, step: Option<f64>) -> Reason {
+    let relations = listed(&multiplied.relations, RELATIONS_SHOWN_MAX);
+    let detail = match step {
+        Some(step) => {
+            format!("the source expects about {step:.0} rows when {relations} are joined on none of their keys")
+        }
+        None => format!("the source could not tell how many rows come of joining {relations} on none of their keys"),
+    };
+    Reason {
+        rule: header.rule.clone(),
+        message: header.message_or(|| "statement multiplies rows".to_owned()),
+        detail,
+        hint: "Join on a key of one side, or aggregate one side before joining.".to_owned(),
+        at: Some(multiplied.at),
     }
 }
 
