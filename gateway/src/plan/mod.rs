@@ -8,6 +8,7 @@
 //! All of it is pure: whatever has to be waited for was fetched before.
 
 mod estimate;
+mod fetch;
 mod functions;
 mod parameter_types;
 mod resolve;
@@ -27,9 +28,10 @@ use sha2::{Digest, Sha256};
 
 use crate::catalog::Snapshot;
 use crate::error::ClientError;
-use crate::statement::{self, ExplainOptions, Kind, Statement, tree};
+use crate::statement::{self, Delivery, ExplainOptions, Kind, Statement, tree};
 
 pub use estimate::{Reading, read as read_estimate};
+pub use fetch::fetch;
 
 /// A statement whose every name is resolved.
 #[derive(Clone, Debug)]
@@ -38,6 +40,8 @@ pub struct Plan {
     source: SourceName,
     kind: StatementKind,
     explain: Option<ExplainOptions>,
+    /// How its rows are handed over. No part of what is decided: the same query is the same, whatever its path.
+    delivery: Delivery,
     /// The resolved tree; none for a statement that only writes.
     query: Option<tree::Query>,
     tables: Vec<TableUse>,
@@ -72,15 +76,24 @@ impl Plan {
 /// nobody learns from a refusal what exists.
 pub fn resolve(statement: &Statement, snapshot: &Snapshot) -> Result<Plan, Error> {
     let (kind, explain, tree) = match &statement.kind {
-        Kind::Query(tree) => (StatementKind::Query, None, Some(tree)),
+        Kind::Query(tree) | Kind::Copy(tree, _) | Kind::Declare(tree, _) => (StatementKind::Query, None, Some(tree)),
         Kind::Explain(tree, options) => (StatementKind::Explain, Some(*options), Some(tree)),
         Kind::Write => (StatementKind::Write, None, None),
         Kind::Set { .. }
         | Kind::Reset(_)
         | Kind::Show(_)
         | Kind::Transaction(_)
+        | Kind::Fetch(_)
+        | Kind::Close(_)
+        | Kind::Prepare(_)
+        | Kind::Execute(_)
         | Kind::Deallocate(_)
         | Kind::DiscardAll => return Err(Error::internal()),
+    };
+    let delivery = match &statement.kind {
+        Kind::Copy(_, options) => Delivery::Copy(options.clone()),
+        Kind::Declare(_, cursor) => Delivery::Cursor(cursor.clone()),
+        _ => Delivery::Rows,
     };
     let mut query = tree.map(|tree| (**tree).clone());
     let found = match &mut query {
@@ -95,6 +108,7 @@ pub fn resolve(statement: &Statement, snapshot: &Snapshot) -> Result<Plan, Error
         source: snapshot.source().clone(),
         kind,
         explain,
+        delivery,
         query,
         tables: found.tables,
         functions: found.functions,
@@ -145,12 +159,22 @@ pub fn rewrite(plan: Plan, permit: Permit, parameter_types: Vec<u32>) -> Result<
     }
     let finish = |plan: Plan| {
         let query = plan.query.as_ref().ok_or_else(Error::internal)?;
-        Ok(Query { text: rewrite::text(query, plan.explain)?, parameter_types, gives: Gives::Rows })
+        let text = plan.delivery.around(&rewrite::text(query, plan.explain)?);
+        Ok(Query { text, parameter_types, gives: gives(&plan.delivery) })
     };
     permit.discharge(plan, rewrite::meet, finish).map_err(|error| match error {
         DischargeError::OtherStatement => Error::internal(),
         DischargeError::Unmet(error) => error,
     })
+}
+
+fn gives(delivery: &Delivery) -> Gives {
+    match delivery {
+        Delivery::Rows => Gives::Rows,
+        Delivery::Copy(_) => Gives::Copy,
+        Delivery::Cursor(cursor) if cursor.hold => Gives::HeldCursor,
+        Delivery::Cursor(_) => Gives::Cursor,
+    }
 }
 
 /// A name that does not resolve (42P01, 42883) or a form that cannot be planned (0A000).

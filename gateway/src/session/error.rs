@@ -71,6 +71,28 @@ pub enum Error {
     /// A portal that does not exist.
     #[error("portal \"{0}\" does not exist")]
     NoPortal(String),
+    /// A cursor that does not exist.
+    #[error("cursor \"{0}\" does not exist")]
+    NoCursor(String),
+    /// FETCH from a portal that the protocol made.
+    #[error("FETCH from portal \"{0}\" is not supported by the gateway")]
+    FetchFromPortal(String),
+    /// EXECUTE of something other than a query.
+    #[error("EXECUTE of prepared statement \"{0}\", which is not a query, is not supported by the gateway")]
+    NotExecutable(String),
+    /// Arguments are not as many as parameters.
+    #[error("wrong number of parameters for prepared statement \"{statement}\"")]
+    ArgumentCount {
+        /// The prepared statement's name.
+        statement: String,
+        /// How many are wanted.
+        required: usize,
+        /// How many came.
+        supplied: usize,
+    },
+    /// An argument that only a conversion would make fit.
+    #[error("EXECUTE with a value of another type than parameter ${0} is not supported by the gateway")]
+    ArgumentType(usize),
     /// A prepared statement's name that is taken.
     #[error("prepared statement \"{0}\" already exists")]
     StatementExists(String),
@@ -157,7 +179,9 @@ impl ClientError for Error {
             Self::InTransaction(_) | Self::LateIsolation => "25001",
             Self::NoSavepoint(_) => "3B001",
             Self::NoStatement(_) => "26000",
-            Self::NoPortal(_) => "34000",
+            Self::NoPortal(_) | Self::NoCursor(_) => "34000",
+            Self::FetchFromPortal(_) | Self::NotExecutable(_) | Self::ArgumentType(_) => "0A000",
+            Self::ArgumentCount { .. } => "42601",
             Self::StatementExists(_) => "42P05",
             Self::PortalExists(_) => "42P03",
             Self::TooManyStatements
@@ -179,6 +203,9 @@ impl ClientError for Error {
     fn detail(&self) -> Option<String> {
         match self {
             Self::Denied(reasons) => Some(why(reasons.first())),
+            Self::ArgumentCount { required, supplied, .. } => {
+                Some(format!("Expected {required} parameters but got {supplied}."))
+            }
             _ => None,
         }
     }
@@ -195,6 +222,8 @@ impl ClientError for Error {
             }
             Self::TooManyStatements => "Close prepared statements that are no longer used.",
             Self::TooManyPortals => "Close portals that are no longer used.",
+            Self::ArgumentType(_) => "Write the value in the parameter's own type, as a string without a cast.",
+            Self::FetchFromPortal(_) => "Fetch from it with the protocol's Execute message.",
             Self::NoDatabase(_) => {
                 "The name of a database is the name of an entry of \"databases\" in the gateway's settings."
             }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use passgate_connectors::{Bind, Format};
+use passgate_connectors::{Bind, Description, Format};
 use passgate_wire::{self as wire, Backend, Frontend, Target};
 
 use super::Session;
@@ -14,7 +14,7 @@ use super::prepared::{Portal, PortalState, Prepared};
 use super::ready::Ready;
 use super::relay::{Reached, Wanted};
 use super::road::{Asked, is_governed};
-use crate::statement::{Kind, Statement};
+use crate::statement::{Direction, Fetch, Kind, Statement};
 
 impl Session<Ready> {
     /// Answers a message of the extended protocol, other than Sync and Flush.
@@ -84,7 +84,7 @@ impl Session<Ready> {
         if name.is_empty() {
             self.close_portal("").await?;
         }
-        self.state.portals.check_free(&name, &self.services.config)?;
+        self.check_portal_name(&name)?;
         let portal = Portal { prepared, bind, state: PortalState::Fresh };
         self.state.portals.insert(name, portal, &self.services.config)?;
         self.channel.send(&Backend::BindComplete);
@@ -93,42 +93,70 @@ impl Session<Ready> {
 
     async fn describe_statement(&mut self, name: &str) -> Result<(), Failure> {
         let prepared = self.state.statements.find(name)?;
-        match &prepared.statement {
-            Some(statement) if is_governed(&statement.kind) => {
-                let description = self.describe(&prepared, statement).await?;
-                self.channel.send(&Backend::ParameterDescription(&description.parameters));
-                match &description.fields {
-                    Some(fields) => self.channel.relay(fields.clone()).await?,
-                    None => self.channel.send(&Backend::NoData),
-                }
-                Ok(())
+        let Some((statement, description)) = self.described(&prepared).await? else {
+            self.channel.send(&Backend::ParameterDescription(&prepared.parameter_types));
+            return self.describe_own(prepared.statement.as_ref());
+        };
+        // What an EXECUTE takes is its own; what it gives is the prepared statement's.
+        let own = is_governed(&statement.kind);
+        let parameters = if own { &description.parameters } else { &prepared.parameter_types };
+        self.channel.send(&Backend::ParameterDescription(parameters));
+        self.send_fields(&description, &[]).await
+    }
+
+    /// What the source says of a statement's types, and the statement; nothing where the answer will be our own.
+    async fn described<'a>(
+        &mut self,
+        prepared: &'a Prepared,
+    ) -> Result<Option<(&'a Statement, Arc<Description>)>, Failure> {
+        let Some(statement) = &prepared.statement else { return Ok(None) };
+        let description = match &statement.kind {
+            Kind::Fetch(fetch) if !fetch.moves => {
+                self.allowed_now(statement)?;
+                self.describe_cursor(fetch, Some(statement)).await?
             }
-            statement => {
-                self.channel.send(&Backend::ParameterDescription(&prepared.parameter_types));
-                self.describe_own(statement.as_ref())
+            Kind::Execute(execute) => {
+                self.allowed_now(statement)?;
+                let (inner, statement) = self.executed(execute)?;
+                let explained = Prepared::new(None, inner.parameter_types.clone());
+                let known = if execute.explain.is_some() { &explained } else { &*inner };
+                self.describe(known, &statement).await?
             }
+            kind if is_governed(kind) => self.describe(prepared, statement).await?,
+            _ => return Ok(None),
+        };
+        Ok(Some((statement, description)))
+    }
+
+    async fn send_fields(&mut self, description: &Description, formats: &[Format]) -> Result<(), Failure> {
+        match &description.fields {
+            Some(fields) => {
+                let formats: Vec<i16> = formats.iter().copied().map(format_code).collect();
+                self.channel.relay(wire::with_formats(fields, &formats)?).await?;
+            }
+            None => self.channel.send(&Backend::NoData),
         }
+        Ok(())
     }
 
     async fn describe_portal(&mut self, name: &str) -> Result<(), Failure> {
+        if self.state.cursors.contains(name) {
+            // As PostgreSQL does: a cursor is a portal, and psycopg asks for its columns so.
+            let fetch = Fetch { cursor: name.to_owned(), direction: Direction::Forward(Some(1)), moves: false };
+            let description = self.describe_cursor(&fetch, None).await?;
+            return self.send_fields(&description, &[]).await;
+        }
         let portal = self.state.portals.find(name)?;
         let (prepared, formats) = (portal.prepared.clone(), portal.bind.result_formats.clone());
+        let from_source = |kind: &Kind| is_governed(kind) || matches!(kind, Kind::Fetch(_) | Kind::Execute(_));
         match &prepared.statement {
-            Some(statement) if is_governed(&statement.kind) => {
-                if self.runs_next(name)? {
-                    return self.describe_by_running(name, &prepared, statement).await;
-                }
-                let description = self.describe(&prepared, statement).await?;
-                match &description.fields {
-                    Some(fields) => {
-                        let formats: Vec<i16> = formats.into_iter().map(format_code).collect();
-                        self.channel.relay(wire::with_formats(fields, &formats)?).await?;
-                    }
-                    None => self.channel.send(&Backend::NoData),
-                }
-                Ok(())
+            Some(statement) if from_source(&statement.kind) && self.runs_next(name)? => {
+                self.describe_by_running(name, &prepared, statement).await
             }
-            statement => self.describe_own(statement.as_ref()),
+            statement => match self.described(&prepared).await? {
+                Some((_, description)) => self.send_fields(&description, &formats).await,
+                None => self.describe_own(statement.as_ref()),
+            },
         }
     }
 
@@ -150,7 +178,7 @@ impl Session<Ready> {
         let portal = self.state.portals.find(name)?;
         let bind = std::mem::take(&mut portal.bind);
         portal.state = PortalState::Spent;
-        let asked = Asked { statement, parameter_types: &prepared.parameter_types, bind: &bind };
+        let asked = Asked { statement, parameter_types: &prepared.parameter_types, bind: &bind, simple: false };
         let mut running = Box::new(self.start(asked).await?);
         self.relay_fields(&mut running).await?;
         self.state.portals.put_back(name, running);
@@ -181,12 +209,16 @@ impl Session<Ready> {
         let mut running = match std::mem::replace(&mut portal.state, PortalState::Spent) {
             PortalState::Fresh => {
                 let bind = std::mem::take(&mut portal.bind);
-                let asked = Asked { statement, parameter_types: &prepared.parameter_types, bind: &bind };
+                let asked = Asked { statement, parameter_types: &prepared.parameter_types, bind: &bind, simple: false };
                 Box::new(self.start(asked).await?)
             }
             PortalState::Suspended(running) => {
-                self.allowed_now(statement)?;
-                self.resume(&running)?;
+                let resumed = self.allowed_now(statement).map_err(Failure::from).and_then(|()| self.resume(&running));
+                if let Err(failure) = resumed {
+                    // It still has rows on the connection, so it must not be forgotten.
+                    self.state.portals.put_back(name, running);
+                    return Err(failure);
+                }
                 running
             }
             PortalState::Spent => return self.execute_spent(name, statement),
@@ -209,8 +241,12 @@ impl Session<Ready> {
     fn execute_spent(&mut self, name: &str, statement: &Statement) -> Result<(), Failure> {
         self.allowed_now(statement)?;
         match statement.kind {
-            Kind::Query(_) => {
+            Kind::Query(_) | Kind::Execute(_) => {
                 self.channel.send(&Backend::CommandComplete("SELECT 0"));
+                Ok(())
+            }
+            Kind::Fetch(_) => {
+                self.channel.send(&Backend::CommandComplete("FETCH 0"));
                 Ok(())
             }
             _ => Err(Error::PortalSpent(name.to_owned()).into()),
@@ -222,7 +258,10 @@ impl Session<Ready> {
             Target::Statement(name) => {
                 self.state.statements.remove(&name);
             }
-            Target::Portal(name) => self.close_portal(&name).await?,
+            Target::Portal(name) => {
+                self.close_cursor(&name).await?;
+                self.close_portal(&name).await?;
+            }
         }
         self.channel.send(&Backend::CloseComplete);
         Ok(())

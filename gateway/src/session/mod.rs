@@ -9,11 +9,14 @@
 //!
 //! The states are types, so a statement before sign-in does not compile. `channel` owns the bytes and is the only way
 //! out; `road` takes a statement through the policy to a source; `relay` brings its rows back; `simple` and `extended`
-//! are the two ways a client asks; `prepared`, `transaction` and `settings` are what a session remembers.
+//! are the two ways a client asks by message, `execute` and `cursor` those by SQL; `prepared`, `transaction` and `settings`
+//! are what a session remembers.
 
 mod cancel;
 mod channel;
+mod cursor;
 mod error;
+mod execute;
 mod extended;
 mod measure;
 mod own;

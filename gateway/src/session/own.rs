@@ -39,11 +39,20 @@ impl Session<Ready> {
             Ok(answer) => answer,
             Err(failure) => return Err(self.note(record, failure)),
         };
+        self.answered(&answer, record)
+    }
+
+    /// Answers nothing but a tag, and records that.
+    pub(super) fn answer_tag(&self, tag: &str, record: Record) -> Result<Running, Failure> {
+        self.answered(&Answer::tag(tag), record)
+    }
+
+    fn answered(&self, answer: &Answer, record: Record) -> Result<Running, Failure> {
         let rows = answer.rows.len() as u64;
         let outcome = Outcome { rows, status: Some(Status::Ok), ..Outcome::default() };
         super::measure::statement(Status::Ok);
         self.services.audit.note(record, outcome).map_err(Failure::statement)?;
-        Ok(Running::answered(batches(&answer)))
+        Ok(Running::answered(batches(answer)))
     }
 
     /// The columns of an answer, for Describe: none where there are no rows.
@@ -65,8 +74,17 @@ impl Session<Ready> {
             Kind::Transaction(control) => self.control(control, &statement.text).await.map(Answer::tag),
             Kind::Deallocate(name) => self.deallocate(name.as_deref()).map(Answer::tag),
             Kind::DiscardAll => self.discard_all().await.map(Answer::tag),
+            Kind::Close(Some(name)) => self.close_named(name).await.map(|()| Answer::tag("CLOSE CURSOR")),
+            Kind::Close(None) => self.close_everything().await.map(|()| Answer::tag("CLOSE CURSOR ALL")),
             // The road sends these elsewhere.
-            Kind::Query(_) | Kind::Explain(..) | Kind::Write => Err(Error::OutOfPlace.into()),
+            Kind::Query(_)
+            | Kind::Explain(..)
+            | Kind::Copy(..)
+            | Kind::Declare(..)
+            | Kind::Fetch(_)
+            | Kind::Prepare(_)
+            | Kind::Execute(_)
+            | Kind::Write => Err(Error::OutOfPlace.into()),
         }
     }
 
@@ -127,7 +145,7 @@ impl Session<Ready> {
         if self.state.transaction.is_some() {
             return Err(Error::InTransaction("DISCARD ALL").into());
         }
-        self.close_portals().await?;
+        self.close_everything().await?;
         self.state.statements.clear();
         self.state.settings.reset_all();
         Ok("DISCARD ALL")

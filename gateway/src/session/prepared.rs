@@ -126,12 +126,16 @@ pub(super) enum PortalState {
 pub(super) struct Portals(HashMap<String, Portal>);
 
 impl Portals {
-    /// Whether a name can be given.
-    pub(super) fn check_free(&self, name: &str, limits: &super::Config) -> Result<(), Error> {
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// Whether a name can be given, and one more portal beside `others`.
+    pub(super) fn check_free(&self, name: &str, others: usize, limits: &super::Config) -> Result<(), Error> {
         if !name.is_empty() && self.0.contains_key(name) {
             return Err(Error::PortalExists(name.to_owned()));
         }
-        if self.0.len() >= limits.portals_max {
+        if self.0.len().saturating_add(others) >= limits.portals_max {
             return Err(Error::TooManyPortals);
         }
         Ok(())

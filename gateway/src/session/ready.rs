@@ -9,12 +9,14 @@ use passgate_wire::{Backend, Frontend};
 use tokio::sync::watch;
 
 use super::cancel::Registration;
+use super::cursor::Cursors;
 use super::error::{End, Error, Failure};
 use super::prepared::{Portal, PortalState, Portals, Statements};
 use super::relay::Running;
 use super::settings::Settings;
 use super::transaction::Block;
 use super::{Session, Shutdown, measure};
+use crate::sources::Lease;
 
 /// Signed in and connected to a source by name; connections to it are taken as statements need them.
 pub(super) struct Ready {
@@ -32,6 +34,10 @@ pub(super) struct Ready {
     pub(super) statements: Statements,
     /// Portals.
     pub(super) portals: Portals,
+    /// Cursors.
+    pub(super) cursors: Cursors,
+    /// The connection of cursors that outlive their transaction, between transactions.
+    pub(super) held: Option<Lease>,
     /// The transaction, if one has begun.
     pub(super) transaction: Option<Block>,
     /// Whether messages are passed over up to the next Sync.
@@ -139,6 +145,19 @@ impl Session<Ready> {
         Ok(())
     }
 
+    /// Ends every portal, at the end of a transaction or on the way back to a savepoint. What still runs on the
+    /// transaction's connection is cancelled where nothing else would be lost by that: always when it rolls back, and when
+    /// it commits (it has written nothing), unless a cursor is to outlive it.
+    pub(super) async fn abandon_portals(&mut self, roll_back: bool) -> Result<(), Failure> {
+        if (roll_back || !self.state.cursors.any_held())
+            && let Some((_, mut running)) = self.state.portals.take_pinned()
+        {
+            self.stop_pinned(&mut running).await;
+            running.finish();
+        }
+        self.close_portals().await
+    }
+
     /// Ends a portal. Rows that it left on the transaction's connection are read and thrown away: cancelling them would
     /// fail the transaction.
     pub(super) async fn end_portal(&mut self, portal: Portal) -> Result<(), Failure> {
@@ -171,6 +190,16 @@ impl Session<Ready> {
             _ => self.state.portals.put_back(&name, running),
         }
         settled
+    }
+
+    /// Reads all that a statement answers, and keeps it. On a failure its record is closed.
+    pub(super) async fn keep_everything(&mut self, running: &mut Running) -> Result<(), Failure> {
+        let kept = self.keep_rest(running).await;
+        if let Err(failure) = &kept {
+            running.fail(failure);
+            self.stop_pinned(running).await;
+        }
+        kept
     }
 
     async fn keep_rest(&mut self, running: &mut Running) -> Result<(), Failure> {

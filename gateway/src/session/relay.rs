@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use super::cancel::Slot;
 use super::channel::Channel;
+use super::cursor::Reading;
 use super::error::{End, Error, Failure};
 use super::ready::Ready;
 use super::{Session, Shutdown, measure};
@@ -33,6 +34,8 @@ pub(super) struct Running {
     rows: u64,
     bytes: u64,
     suspended_before: bool,
+    /// The cursor it reads, where it is a FETCH.
+    reading: Option<Reading>,
 }
 
 /// Where the rest of the answer comes from.
@@ -46,6 +49,7 @@ enum Feed {
 }
 
 /// A permit while its statement runs: what was asked, and what was demanded.
+#[derive(Clone)]
 pub(super) struct Standing {
     pub(super) request: Request,
     pub(super) obligations: Vec<Obligation>,
@@ -60,12 +64,15 @@ impl Standing {
         }
         self.revision = policies.revision().clone();
         match decide(policies, &self.request) {
-            Decision::Allow(permit) => {
-                let (now, before) = (permit.obligations(), &self.obligations);
-                now.len() == before.len() && now.iter().zip(before).all(|(now, before)| now.has_same_effect(before))
-            }
+            Decision::Allow(permit) => self.demands_the_same(permit.obligations()),
             _ => false,
         }
+    }
+
+    /// Whether what is demanded now is what was met before.
+    pub(super) fn demands_the_same(&self, now: &[Obligation]) -> bool {
+        let before = &self.obligations;
+        now.len() == before.len() && now.iter().zip(before).all(|(now, before)| now.has_same_effect(before))
     }
 }
 
@@ -98,13 +105,24 @@ impl Running {
     }
 
     fn new(feed: Feed, kept: VecDeque<Batch>, permit: Option<Standing>, receipt: Option<Receipt>) -> Self {
-        Self { feed, kept, permit, receipt, started: Instant::now(), rows: 0, bytes: 0, suspended_before: false }
+        Self {
+            feed,
+            kept,
+            permit,
+            receipt,
+            started: Instant::now(),
+            rows: 0,
+            bytes: 0,
+            suspended_before: false,
+            reading: None,
+        }
     }
 
     /// Says that the answer may go on where a rule ended it: nobody should take a part for the whole.
     fn limit_notice(&self) -> Option<ServerMessage> {
+        let answered = self.reading.as_ref().map_or(Some(self.rows), |reading| reading.position(self.rows))?;
         self.permit.as_ref()?.obligations.iter().find_map(|obligation| match obligation {
-            Obligation::LimitRows { rows, rule } if *rows == self.rows => Some(ServerMessage {
+            Obligation::LimitRows { rows, rule } if *rows == answered => Some(ServerMessage {
                 severity: "NOTICE".to_owned(),
                 code: "00000".to_owned(),
                 message: format!("the answer ends at {rows} rows, and there may be more"),
@@ -121,6 +139,16 @@ impl Running {
     /// The proof that it is recorded; none for an answer of the gateway's own.
     pub(super) fn receipt(&self) -> Option<&Receipt> {
         self.receipt.as_ref()
+    }
+
+    /// What was asked and demanded.
+    pub(super) fn standing(&self) -> Option<Standing> {
+        self.permit.clone()
+    }
+
+    /// It is a FETCH.
+    pub(super) fn reads(&mut self, reading: Reading) {
+        self.reading = Some(reading);
     }
 
     /// Takes note of whom the source serves.
@@ -159,14 +187,14 @@ impl Running {
             return Ok(batch);
         }
         let batch = match (&mut self.feed, pinned) {
-            (Feed::Own(lease), _) | (Feed::Pinned, Some(lease)) => lease.next().await?,
+            (Feed::Own(lease), _) | (Feed::Pinned, Some(lease)) => lease.next().await,
             (Feed::Pinned, None) | (Feed::Over, _) => return Ok(Batch::Done { tag: String::new() }),
         };
-        if matches!(batch, Batch::Done { .. }) {
+        if matches!(batch, Ok(Batch::Done { .. }) | Err(SourceError::Server(_))) {
             // Gives the connection back before the client has read the end.
             self.feed = Feed::Over;
         }
-        Ok(batch)
+        batch
     }
 
     /// How many bytes of rows are kept.
@@ -285,9 +313,37 @@ impl Session<Ready> {
         let reached = self.relay_batches(running, wanted).await;
         if let Err(failure) = &reached {
             running.fail(failure);
+            self.stop_pinned(running).await;
             running.feed = Feed::Over;
         }
         reached
+    }
+
+    /// Cancels what still runs on the connection that the session keeps and reads it to its end, so that the connection
+    /// can be told to roll back; one that does not end in time is given up. The statement, and a transaction with it, has
+    /// failed by then or is about to end.
+    pub(super) async fn stop_pinned(&mut self, running: &mut Running) {
+        if !running.reads_pinned_lease() {
+            return;
+        }
+        running.feed = Feed::Over;
+        // Taken out meanwhile, so that whatever ends this early drops it.
+        let Some(mut lease) = self.pinned().take() else { return };
+        let end = async {
+            lease.canceller().cancel().await;
+            loop {
+                match lease.next().await {
+                    Ok(Batch::Done { .. }) | Err(SourceError::Server(_)) => return true,
+                    Ok(_) => {}
+                    Err(_) => return false,
+                }
+            }
+        };
+        let grace = Duration::from_millis(self.services.config.cancel_ms_max);
+        match tokio::time::timeout(grace, end).await {
+            Ok(true) => *self.pinned() = Some(lease),
+            Ok(false) | Err(_) => self.lose_pinned_lease(),
+        }
     }
 
     async fn relay_batches(&mut self, running: &mut Running, wanted: Wanted) -> Result<Reached, Failure> {
@@ -311,6 +367,9 @@ impl Session<Ready> {
                     // How many rows a copy has is known at its end only: its header is no row.
                     if let Some(rows) = tag.strip_prefix("COPY ").and_then(|rows| rows.parse().ok()) {
                         running.rows = rows;
+                    }
+                    if let Some(reading) = &running.reading {
+                        self.state.cursors.moved(reading, running.rows);
                     }
                     if let Some(notice) = running.limit_notice() {
                         self.channel.notice(&notice);
@@ -391,22 +450,22 @@ impl Session<Ready> {
         work: impl AsyncFnOnce(&mut Lease) -> Result<T, SourceError>,
     ) -> Result<T, Failure> {
         // Taken out meanwhile, so that whatever ends this early drops it, which cancels what it runs.
-        let lease = self.state.transaction.as_mut().and_then(|block| block.lease.take());
+        let lease = self.pinned().take();
         let Some(mut lease) = lease else { return Err(Error::TransactionLost.into()) };
         let done = self.attended(work(&mut lease)).await;
         let good = done.as_ref().err().is_none_or(Interrupted::leaves_connection_good);
-        match &mut self.state.transaction {
-            Some(block) if good => block.lease = Some(lease),
-            _ => self.lose_pinned_lease(),
+        match good {
+            true => *self.pinned() = Some(lease),
+            false => self.lose_pinned_lease(),
         }
         Ok(done?)
     }
 
     /// Makes a statement that was interrupted by a row limit cancellable again.
-    pub(super) fn resume(&self, running: &Running) -> Result<(), Failure> {
+    pub(super) fn resume(&mut self, running: &Running) -> Result<(), Failure> {
         self.state.registration.slot.begin();
-        let pinned = || self.state.transaction.as_ref()?.lease.as_ref().map(Lease::canceller);
-        let canceller = running.canceller().or_else(|| running.reads_pinned_lease().then(pinned).flatten());
+        let pinned = self.pinned().as_ref().map(Lease::canceller).filter(|_| running.reads_pinned_lease());
+        let canceller = running.canceller().or(pinned);
         let asked = canceller.is_some_and(|canceller| !self.state.registration.slot.arm(canceller));
         if asked { Err(Error::Cancelled.into()) } else { Ok(()) }
     }
@@ -420,8 +479,8 @@ impl Session<Ready> {
 
 /// The tag of the last part of an answer in parts counts that part only, as PostgreSQL does.
 fn last_part(tag: String, rows: u64) -> String {
-    match tag.strip_prefix("SELECT ") {
-        Some(_) => format!("SELECT {rows}"),
-        None => tag,
+    match tag.split_once(' ') {
+        Some((command @ ("SELECT" | "FETCH"), _)) => format!("{command} {rows}"),
+        _ => tag,
     }
 }

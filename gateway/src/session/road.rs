@@ -33,12 +33,16 @@ pub(super) struct Asked<'a> {
     pub(super) parameter_types: &'a [u32],
     /// Values.
     pub(super) bind: &'a Bind,
+    /// Whether it came as a simple query.
+    pub(super) simple: bool,
 }
 
 /// A query that may run.
-struct Permission {
-    query: Permitted<Query>,
-    standing: Standing,
+pub(super) struct Permission {
+    pub(super) query: Permitted<Query>,
+    pub(super) standing: Standing,
+    /// Whether it runs on the connection that the session keeps even outside a transaction: that of held cursors.
+    pub(super) on_kept_connection: bool,
 }
 
 impl Session<Ready> {
@@ -53,29 +57,68 @@ impl Session<Ready> {
 
     async fn start_recorded(&mut self, asked: Asked<'_>, mut record: Record) -> Result<Running, Failure> {
         tracing::debug!(intent = %record.intent, "statement");
-        let permission = match self.allowed_now(asked.statement) {
-            Ok(()) if is_governed(&asked.statement.kind) => {
-                self.permit(asked.statement, asked.parameter_types, &mut record).await
-            }
-            Ok(()) => return self.answer(asked.statement, record).await,
-            Err(error) => Err(error.into()),
-        };
-        match permission {
-            Ok(permission) => self.run(permission, asked.bind, record).await,
-            Err(failure) => Err(self.note(record, failure)),
+        if let Err(error) = self.allowed_now(asked.statement) {
+            return Err(self.note(record, error.into()));
         }
+        match &asked.statement.kind {
+            Kind::Prepare(prepare) => self.prepare(prepare, record).await,
+            Kind::Fetch(fetch) => self.fetch(fetch, asked.bind, asked.simple, record).await,
+            Kind::Execute(execute) => match self.called(execute, asked) {
+                Ok(called) => {
+                    // What runs is what was prepared: the record names that, and its values.
+                    record.query = Some(called.statement.text.to_string());
+                    record.parameters = self.services.audit.parameters_as(&called.parameter_types, &called.bind);
+                    self.decide_and_run(called.asked(asked.simple), record).await
+                }
+                Err(error) => Err(self.note(record, error.into())),
+            },
+            kind if is_governed(kind) => self.decide_and_run(asked, record).await,
+            _ => self.answer(asked.statement, record).await,
+        }
+    }
+
+    async fn decide_and_run(&mut self, asked: Asked<'_>, mut record: Record) -> Result<Running, Failure> {
+        let Kind::Declare(_, cursor) = &asked.statement.kind else {
+            return match self.permit(asked.statement, asked.parameter_types, &mut record).await {
+                Ok(permission) => self.run(permission, asked.bind, record).await,
+                Err(failure) => Err(self.note(record, failure)),
+            };
+        };
+        let permission = self.permit(asked.statement, asked.parameter_types, &mut record).await;
+        let permission = permission.and_then(|permission| Ok(self.check_declarable(cursor).map(|()| permission)?));
+        let permission = match permission {
+            Ok(permission) => Permission { on_kept_connection: cursor.hold, ..permission },
+            Err(failure) => return Err(self.note(record, failure)),
+        };
+        let tables = record.tables.clone();
+        let declared = match self.run(permission, asked.bind, record).await {
+            Ok(mut running) => self.declared(cursor, tables, &mut running).await.map(|()| running),
+            Err(failure) => Err(failure),
+        };
+        self.release_kept_connection();
+        declared
     }
 
     /// Whether the policy would let a statement run; refusals are recorded. Nothing runs.
     pub(super) async fn foresee(&mut self, statement: &Statement, parameter_types: &[u32]) -> Result<(), Failure> {
         self.state.registration.slot.begin();
         let mut record = self.record(Event::Statement, statement);
-        let permission = match self.allowed_now(statement) {
-            Ok(()) if is_governed(&statement.kind) => self.permit(statement, parameter_types, &mut record).await,
+        let foreseen = match self.allowed_now(statement) {
+            Ok(()) if is_governed(&statement.kind) => self.foresee_noted(statement, parameter_types, &mut record).await,
             Ok(()) => return Ok(()),
             Err(error) => Err(error.into()),
         };
-        permission.map(drop).map_err(|failure| self.note(record, failure))
+        foreseen.map_err(|failure| self.note(record, failure))
+    }
+
+    /// The same for PREPARE, which has a record of its own.
+    pub(super) async fn foresee_noted(
+        &mut self,
+        statement: &Statement,
+        parameter_types: &[u32],
+        record: &mut Record,
+    ) -> Result<(), Failure> {
+        self.permit(statement, parameter_types, record).await.map(drop)
     }
 
     /// The types of a prepared statement, asked of the source once under each revision of the policies.
@@ -98,22 +141,25 @@ impl Session<Ready> {
             Ok(permission) => permission,
             Err(failure) => return Err(self.note(record, failure)),
         };
-        let revision = permission.query.revision().clone();
+        let description = Arc::new(self.describe_permitted(&permission, record).await?);
+        prepared.describe(permission.query.revision().clone(), description.clone());
+        Ok(description)
+    }
+
+    /// Records that something is described, and asks the source.
+    pub(super) async fn describe_permitted(
+        &mut self,
+        permission: &Permission,
+        record: Record,
+    ) -> Result<Description, Failure> {
         let receipt = self.services.audit.open(record).map_err(Failure::statement)?;
         let mut running = Running::recorded(receipt, None);
-        let described = self.describe_on_source(&permission.query, &mut running).await;
-        match described {
-            Ok(description) => {
-                running.finish();
-                let description = Arc::new(description);
-                prepared.describe(revision, description.clone());
-                Ok(description)
-            }
-            Err(failure) => {
-                running.fail(&failure);
-                Err(failure)
-            }
+        let described = self.describe_on_source(permission, &mut running).await;
+        match &described {
+            Ok(_) => running.finish(),
+            Err(failure) => running.fail(failure),
         }
+        described
     }
 
     /// What is recorded of a statement before anything is known of it.
@@ -213,15 +259,22 @@ impl Session<Ready> {
         let (obligations, revision) = (permit.obligations().to_vec(), permit.revision().clone());
         let query = plan::rewrite(plan, permit, parameter_types.to_vec()).map_err(Failure::statement)?;
         record.rewritten = Some(query.query().text.clone());
-        Ok(Permission { query, standing: Standing { request, obligations, revision } })
+        let standing = Standing { request, obligations, revision };
+        Ok(Permission { query, standing, on_kept_connection: false })
     }
 
     /// Records the decision, then sends the query to its source.
-    async fn run(&mut self, permission: Permission, bind: &Bind, record: Record) -> Result<Running, Failure> {
-        let Permission { query, standing } = permission;
+    pub(super) async fn run(
+        &mut self,
+        permission: Permission,
+        bind: &Bind,
+        record: Record,
+    ) -> Result<Running, Failure> {
+        let Permission { query, standing, on_kept_connection } = permission;
         let receipt = self.services.audit.open(record).map_err(Failure::statement)?;
         let mut running = Running::recorded(receipt, Some(standing));
-        match self.start_on_source(&query, bind, &mut running).await {
+        let kept = on_kept_connection || self.state.transaction.is_some();
+        match self.start_on_source(&query, bind, kept, &mut running).await {
             Ok(()) => Ok(running),
             Err(failure) => {
                 running.fail(&failure);
@@ -234,9 +287,10 @@ impl Session<Ready> {
         &mut self,
         query: &Permitted<Query>,
         bind: &Bind,
+        kept: bool,
         running: &mut Running,
     ) -> Result<(), Failure> {
-        if self.state.transaction.is_some() {
+        if kept {
             self.pin(running).await?;
             let receipt = running.receipt().ok_or(Error::TransactionLost)?;
             self.on_pinned_lease(async |lease| lease.start(receipt, query, bind).await).await?;
@@ -252,10 +306,11 @@ impl Session<Ready> {
 
     async fn describe_on_source(
         &mut self,
-        query: &Permitted<Query>,
+        permission: &Permission,
         running: &mut Running,
     ) -> Result<Description, Failure> {
-        if self.state.transaction.is_some() {
+        let query = &permission.query;
+        if permission.on_kept_connection || self.state.transaction.is_some() {
             self.pin(running).await?;
             let receipt = running.receipt().ok_or(Error::TransactionLost)?;
             return self.on_pinned_lease(async |lease| lease.describe(receipt, query).await).await;
@@ -276,18 +331,25 @@ impl Session<Ready> {
         Ok(lease)
     }
 
-    /// Sees to it that the transaction has its connection, with nothing else to read on it and the settings of now.
+    /// Sees to it that the session keeps a connection, with nothing else to read on it and the settings of now.
     async fn pin(&mut self, running: &mut Running) -> Result<(), Failure> {
         self.settle().await?;
-        let Some(block) = &self.state.transaction else { return Ok(()) };
+        let Some(block) = &self.state.transaction else { return self.pin_for_held_cursors(running).await };
         if block.lost {
             return Err(Error::TransactionLost.into());
         }
         let wanted = self.state.settings.for_source();
         match &block.lease {
             None => {
-                let lease = self.checkout(running).await?;
+                // Held cursors go with the session from transaction to transaction.
+                let lease = match self.state.held.take() {
+                    Some(lease) => lease,
+                    None => self.checkout(running).await?,
+                };
+                running.witnessed(lease.witness());
                 self.begin_on(lease).await?;
+                self.arm_pinned()?;
+                self.on_pinned_lease(async |lease| lease.apply(&wanted).await).await?;
             }
             Some(lease) => {
                 running.witnessed(lease.witness());
@@ -303,6 +365,18 @@ impl Session<Ready> {
         Ok(())
     }
 
+    async fn pin_for_held_cursors(&mut self, running: &mut Running) -> Result<(), Failure> {
+        if self.state.held.is_none() {
+            self.state.held = Some(self.checkout(running).await?);
+        }
+        if let Some(witness) = self.held_witness().cloned() {
+            running.witnessed(&witness);
+        }
+        self.arm_pinned()?;
+        let wanted = self.state.settings.for_source();
+        self.on_pinned_lease(async |lease| lease.apply(&wanted).await).await
+    }
+
     /// Begins the transaction on a connection, up to its last savepoint.
     async fn begin_on(&mut self, lease: Lease) -> Result<(), Failure> {
         let Some(block) = &mut self.state.transaction else { return Ok(()) };
@@ -313,6 +387,12 @@ impl Session<Ready> {
             self.on_pinned_lease(async |lease| lease.control(control).await).await?;
         }
         Ok(())
+    }
+
+    fn arm_pinned(&mut self) -> Result<(), Error> {
+        let canceller = self.pinned().as_ref().map(Lease::canceller);
+        let armed = canceller.is_none_or(|canceller| self.state.registration.slot.arm(canceller));
+        if armed { Ok(()) } else { Err(Error::Cancelled) }
     }
 
     fn arm(&self, lease: &Lease) -> Result<(), Error> {
@@ -334,8 +414,12 @@ impl Session<Ready> {
 /// Whether a statement goes to the policy and a source; the others are the session's own business.
 pub(super) fn is_governed(kind: &Kind) -> bool {
     match kind {
-        Kind::Query(_) | Kind::Explain(..) | Kind::Write => true,
-        Kind::Set { .. }
+        Kind::Query(_) | Kind::Explain(..) | Kind::Copy(..) | Kind::Declare(..) | Kind::Write => true,
+        Kind::Fetch(_)
+        | Kind::Close(_)
+        | Kind::Prepare(_)
+        | Kind::Execute(_)
+        | Kind::Set { .. }
         | Kind::Reset(_)
         | Kind::Show(_)
         | Kind::Transaction(_)

@@ -30,7 +30,7 @@ impl Session<Ready> {
             self.channel.send(&Backend::EmptyQueryResponse);
         }
         for statement in &statements {
-            let asked = Asked { statement, parameter_types: &[], bind: &Bind::default() };
+            let asked = Asked { statement, parameter_types: &[], bind: &Bind::default(), simple: true };
             let mut running = self.start(asked).await?;
             let wanted = Wanted { fields: true, rows_max: None };
             if let Reached::End(tag) = self.relay(&mut running, wanted).await? {

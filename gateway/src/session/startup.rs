@@ -9,6 +9,7 @@ use passgate_wire::{Backend, Frontend, Negotiation, ProtocolVersion, Startup as 
 use uuid::Uuid;
 
 use super::channel::{Channel, Stream};
+use super::cursor::Cursors;
 use super::error::{End, Error};
 use super::prepared::{Portals, Statements};
 use super::ready::Ready;
@@ -196,6 +197,8 @@ impl Session<SignedIn> {
             reported: settings.reported(),
             settings,
             statements: Statements::default(),
+            cursors: Cursors::default(),
+            held: None,
             portals: Portals::default(),
             transaction: None,
             skipping: false,

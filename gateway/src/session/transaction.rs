@@ -55,6 +55,11 @@ impl Block {
         }
     }
 
+    /// How many savepoints there are.
+    pub(super) fn savepoint_count(&self) -> usize {
+        self.marks.len()
+    }
+
     /// The savepoints so far, to be repeated on a connection that is taken late.
     pub(super) fn savepoints(&self) -> impl Iterator<Item = Control> {
         self.marks.iter().map(|mark| Control::Savepoint(mark.name.clone()))
@@ -84,8 +89,10 @@ impl Session<Ready> {
         }
     }
 
-    /// The transaction's connection is not to be used again.
+    /// The connection that the session keeps is not to be used again, and its cursors are gone with it.
     pub(super) fn lose_pinned_lease(&mut self) {
+        self.state.cursors.clear();
+        self.state.held = None;
         if let Some(block) = &mut self.state.transaction {
             block.lease = None;
             block.lost = true;
@@ -96,7 +103,11 @@ impl Session<Ready> {
     /// Carries transaction control out and says its tag.
     pub(super) async fn control(&mut self, control: &Control, text: &str) -> Result<String, Failure> {
         match control {
-            Control::Begin { isolation } => Ok(self.begin(*isolation, text)),
+            Control::Begin { isolation } => {
+                // Rows of a held cursor may stand on the connection that the transaction will take.
+                self.settle().await?;
+                Ok(self.begin(*isolation, text))
+            }
             Control::Commit => self.end_transaction(false).await,
             Control::Rollback => self.end_transaction(true).await,
             Control::Savepoint(name) => self.savepoint(name).await,
@@ -123,15 +134,30 @@ impl Session<Ready> {
             self.warn("25P01", "there is no transaction in progress");
             return Ok(if roll_back { "ROLLBACK" } else { "COMMIT" }.to_owned());
         }
-        self.close_portals().await?;
+        let roll_back = roll_back || self.state.transaction.as_ref().is_some_and(|block| block.failed);
+        self.abandon_portals(roll_back).await?;
         let Some(mut block) = self.state.transaction.take() else { return Ok("ROLLBACK".to_owned()) };
-        let roll_back = roll_back || block.failed;
         self.state.settings = if roll_back { block.before } else { block.lasting };
-        let control = if roll_back { Control::Rollback } else { Control::Commit };
-        if let Some(mut lease) = block.lease.take() {
-            self.attended(lease.control(&control)).await?;
+        if let Some(lease) = block.lease.take() {
+            self.end_on(lease, roll_back).await?;
         }
+        self.state.cursors.end_transaction(roll_back);
         Ok(if roll_back { "ROLLBACK" } else { "COMMIT" }.to_owned())
+    }
+
+    /// Ends the transaction on its connection, which stays with the session while it has cursors that outlive it.
+    async fn end_on(&mut self, mut lease: Lease, roll_back: bool) -> Result<(), Failure> {
+        let failed = lease.transaction_status() == passgate_connectors::TransactionStatus::Failed;
+        let control = if roll_back || failed { Control::Rollback } else { Control::Commit };
+        if let Err(interrupted) = self.attended(lease.control(&control)).await {
+            self.state.cursors.clear();
+            return Err(interrupted.into());
+        }
+        self.state.cursors.end_transaction(roll_back);
+        if self.state.cursors.any_held() {
+            self.state.held = Some(lease);
+        }
+        Ok(())
     }
 
     async fn savepoint(&mut self, name: &str) -> Result<String, Failure> {
@@ -155,6 +181,7 @@ impl Session<Ready> {
         if let Some(block) = &mut self.state.transaction {
             block.marks.truncate(at);
         }
+        self.state.cursors.release(at);
         Ok("RELEASE".to_owned())
     }
 
@@ -164,8 +191,12 @@ impl Session<Ready> {
         if block.lost {
             return Err(Error::TransactionLost.into());
         }
-        self.close_portals().await?;
+        self.abandon_portals(true).await?;
+        if self.state.transaction.as_ref().is_some_and(|block| block.lost) {
+            return Err(Error::TransactionLost.into());
+        }
         self.control_pinned(&Control::RollbackTo(name.to_owned())).await?;
+        self.state.cursors.roll_back_to(at + 1);
         if let Some(block) = &mut self.state.transaction {
             block.marks.truncate(at + 1);
             if let Some(mark) = block.marks.last() {

@@ -7,8 +7,11 @@
 //! The parser is a library; the tree and the printer are ours. What a client wrote is never sent: only what this room
 //! understood is.
 
+mod commands;
+mod delivery;
 mod dialect;
 mod lower;
+mod oids;
 mod print;
 mod scan;
 mod session;
@@ -24,11 +27,15 @@ use passgate_connectors::Control;
 use passgate_policy::{Place, Write};
 use serde::Deserialize;
 use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::Location;
 
 use crate::error::ClientError;
+use commands::{Command, Written};
 use dialect::BoundedPostgreSql;
 use lower::Lowering;
 
+pub use commands::Direction;
+pub use delivery::{CopyFormat, CopyOptions, Cursor, Delivery, Fetch, ForceQuote};
 pub use print::{SYNTAX_FUNCTIONS, print, quoted_name};
 pub use walk::Part;
 
@@ -105,6 +112,18 @@ pub enum Kind {
     Query(Arc<tree::Query>),
     /// Shows how a query would run.
     Explain(Arc<tree::Query>, ExplainOptions),
+    /// `COPY ... TO STDOUT`: reads rows, delivered as a copy.
+    Copy(Arc<tree::Query>, CopyOptions),
+    /// `DECLARE ... CURSOR`: reads rows, delivered through a cursor.
+    Declare(Arc<tree::Query>, Cursor),
+    /// FETCH or MOVE.
+    Fetch(Fetch),
+    /// `CLOSE name`, or all.
+    Close(Option<String>),
+    /// `PREPARE name AS query`.
+    Prepare(Prepare),
+    /// `EXECUTE name`, or EXPLAIN of it.
+    Execute(Execute),
     /// `SET name = value`; names in lower case.
     Set {
         /// The setting.
@@ -128,6 +147,57 @@ pub enum Kind {
     Write,
 }
 
+/// PREPARE.
+#[derive(Clone, Debug)]
+pub struct Prepare {
+    /// The name.
+    pub name: String,
+    /// Declared types of the parameters, by oid; 0 where left open.
+    pub parameter_types: Vec<u32>,
+    /// What is prepared: a query, or a write that the policy will deny.
+    pub statement: Box<Statement>,
+}
+
+/// EXECUTE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Execute {
+    /// The prepared statement's name.
+    pub name: String,
+    /// Values for its parameters.
+    pub arguments: Vec<Argument>,
+    /// EXPLAIN around it.
+    pub explain: Option<ExplainOptions>,
+}
+
+/// A value that EXECUTE hands over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Argument {
+    /// A constant.
+    Constant {
+        /// Its text; `None` is NULL.
+        value: Option<String>,
+        /// What it is without a cast.
+        form: ArgumentForm,
+        /// The oid of the type it is cast to.
+        cast: Option<u32>,
+    },
+    /// `$n` of the EXECUTE itself.
+    Parameter(u16),
+}
+
+/// How a constant is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArgumentForm {
+    /// A string, or NULL: read by whatever type it is for.
+    Text,
+    /// A whole number.
+    Integer,
+    /// A number with a point or an exponent.
+    Numeric,
+    /// TRUE or FALSE.
+    Boolean,
+}
+
 /// Options of EXPLAIN that do not run the query.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ExplainOptions {
@@ -143,6 +213,14 @@ impl Kind {
         match self {
             Self::Query(_) => "query",
             Self::Explain(..) => "explain",
+            Self::Copy(..) => "copy",
+            Self::Declare(..) => "declare",
+            Self::Fetch(fetch) if fetch.moves => "move",
+            Self::Fetch(_) => "fetch",
+            Self::Close(_) => "close",
+            Self::Prepare(_) => "prepare",
+            Self::Execute(Execute { explain: Some(_), .. }) => "explain",
+            Self::Execute(_) => "execute",
             Self::Set { .. } => "set",
             Self::Reset(_) => "reset",
             Self::Show(_) => "show",
@@ -166,42 +244,50 @@ pub fn parse(text: &str, limits: &Limits) -> Result<Vec<Statement>, Error> {
 
 fn parse_bounded(text: &str, limits: &Limits) -> Result<Vec<Statement>, Error> {
     let dialect = BoundedPostgreSql::for_text(text);
-    let parsed = Parser::new(&dialect)
+    let written = Parser::new(&dialect)
         .with_recursion_limit(limits.depth_max * 2)
         .try_with_sql(text)
-        .and_then(|mut parser| parser.parse_statements())
+        .and_then(|mut parser| commands::statements(&mut parser))
         .map_err(|error| match dialect.is_exhausted() {
             true => Error::too_tangled(),
             false => Error::from_parser(error, limits),
         })?;
-    if parsed.len() > limits.statements_max {
+    if written.len() > limits.statements_max {
         return Err(Error::too_many_statements(limits.statements_max));
     }
-    let single = parsed.len() == 1;
-    parsed
-        .iter()
-        .map(|statement| {
-            let mut lowering = Lowering::new(limits.depth_max, limits.parameters_max);
-            let kind = session::classify(statement, &mut lowering)?;
-            let text: Arc<str> = if single { text.into() } else { statement_text(text, statement).into() };
-            Ok(Statement { kind, text, parameters: lowering.parameters, writes: lowering.writes })
-        })
-        .collect()
+    match written.as_slice() {
+        [single] => Ok(vec![Statement { text: text.into(), ..understand(text, single, limits)? }]),
+        several => several.iter().map(|written| understand(text, written, limits)).collect(),
+    }
 }
 
-/// The part of a text that one of several statements takes up, as far as the parser knows where it starts and ends.
-fn statement_text<'a>(text: &'a str, statement: &sqlparser::ast::Statement) -> &'a str {
-    let start = lower::place(sqlparser::ast::Spanned::span(statement));
-    let offset = |place: Place| {
-        let line = text.split_inclusive('\n').take(usize::try_from(place.line - 1).unwrap_or(0)).map(str::len).sum();
+fn understand(text: &str, written: &Written, limits: &Limits) -> Result<Statement, Error> {
+    let mut lowering = Lowering::new(limits.depth_max, limits.parameters_max);
+    let kind = match &written.command {
+        // What is prepared counts its parameters for itself.
+        Command::Prepare { name, types, statement } => {
+            session::prepare(name, types, understand(text, statement, limits)?, place(written.from))?
+        }
+        command => session::classify(command, &mut lowering, place(written.from))?,
+    };
+    let text = part(text, written).into();
+    Ok(Statement { kind, text, parameters: lowering.parameters, writes: lowering.writes })
+}
+
+/// The part of a text that one of its statements takes up.
+fn part<'a>(text: &'a str, written: &Written) -> &'a str {
+    let offset = |at: Location| {
+        let before = usize::try_from(at.line).unwrap_or(1).saturating_sub(1);
+        let line: usize = text.split_inclusive('\n').take(before).map(str::len).sum();
         let rest: &str = text.get(line..).unwrap_or_default();
-        let column = usize::try_from(place.column - 1).unwrap_or(0);
+        let column = usize::try_from(at.column).unwrap_or(1).saturating_sub(1);
         line + rest.char_indices().nth(column).map_or(rest.len(), |(index, _)| index)
     };
-    let from = text.get(offset(start)..).unwrap_or(text);
-    let end = sqlparser::ast::Spanned::span(statement).end;
-    let to = Place { line: end.line.max(1), column: end.column.max(1) };
-    text.get(offset(start)..offset(to)).filter(|part| !part.is_empty()).unwrap_or(from)
+    text.get(offset(written.from)..offset(written.to)).map_or(text, str::trim_end)
+}
+
+fn place(at: Location) -> Place {
+    Place { line: at.line.max(1), column: at.column.max(1) }
 }
 
 /// Why a text is not a statement we take.

@@ -5,12 +5,54 @@ use passgate_policy::{Place, Write};
 use sqlparser::ast::{self as sql, Spanned};
 use std::sync::Arc;
 
+use super::commands::{Command, CopyOption, CopyValue, CursorOptions};
 use super::lower::{self, Lowering, place};
-use super::{Error, ExplainOptions, Kind};
+use super::tree::{Body, Expression, Item, Literal, Path, Query, Relation, Select, Spot};
+use super::{
+    Argument, ArgumentForm, CopyFormat, CopyOptions, Cursor, Error, Execute, ExplainOptions, Fetch, ForceQuote, Kind,
+    Prepare, Statement, oids, types,
+};
 
 type Result<T> = std::result::Result<T, Error>;
 
-pub(super) fn classify(statement: &sql::Statement, lowering: &mut Lowering) -> Result<Kind> {
+/// What a command is; `at` is where it starts.
+pub(super) fn classify(command: &Command, lowering: &mut Lowering, at: Place) -> Result<Kind> {
+    match command {
+        Command::Parsed(statement) => classify_parsed(statement, lowering),
+        Command::Declare { name, options, hold, query } => {
+            let CursorOptions { binary, insensitive, scroll } = *options;
+            let name = lower::name(name)?.text;
+            let cursor = Cursor { name, binary, insensitive, scroll, hold: *hold };
+            Ok(Kind::Declare(Arc::new(lowering.query(query)?), cursor))
+        }
+        Command::Fetch { cursor, direction, moves } => {
+            let cursor = lower::name(cursor)?.text;
+            Ok(Kind::Fetch(Fetch { cursor, direction: *direction, moves: *moves }))
+        }
+        Command::Close(name) => Ok(Kind::Close(name.as_ref().map(|name| Ok(lower::name(name)?.text)).transpose()?)),
+        Command::Copy { source, options, at } => copy_kind(source, options, lowering, lower::place(*at)),
+        Command::CopyElsewhere(what) => {
+            lowering.writes.push(Write { command: what, at });
+            Ok(Kind::Write)
+        }
+        Command::Prepare { .. } => Err(Error::syntax("PREPARE inside another statement", at)),
+    }
+}
+
+/// PREPARE, whose statement is understood already.
+pub(super) fn prepare(name: &sql::Ident, types: &[sql::DataType], statement: Statement, at: Place) -> Result<Kind> {
+    if !matches!(statement.kind, Kind::Query(_) | Kind::Write) {
+        return Err(Error::syntax("PREPARE takes a query", at));
+    }
+    let oid = |declared: &sql::DataType| {
+        let known = types::lower(declared, at)?;
+        oids::oid(&known).ok_or_else(|| Error::unsupported(&format!("a parameter of type {}", known.name), at))
+    };
+    let parameter_types = types.iter().map(oid).collect::<Result<_>>()?;
+    Ok(Kind::Prepare(Prepare { name: lower::name(name)?.text, parameter_types, statement: Box::new(statement) }))
+}
+
+fn classify_parsed(statement: &sql::Statement, lowering: &mut Lowering) -> Result<Kind> {
     let at = place(statement.span());
     match statement {
         sql::Statement::Query(query) => query_kind(query, lowering),
@@ -28,11 +70,27 @@ pub(super) fn classify(statement: &sql::Statement, lowering: &mut Lowering) -> R
                 return Err(Error::unsupported("this form of EXPLAIN", at));
             }
             let options = explain_options(*analyze, *verbose, format.as_ref(), options.as_deref(), at)?;
-            match classify(statement, lowering)? {
+            match classify_parsed(statement, lowering)? {
                 Kind::Query(query) => Ok(Kind::Explain(query, options)),
+                Kind::Execute(execute) => Ok(Kind::Execute(Execute { explain: Some(options), ..execute })),
                 Kind::Write => Ok(Kind::Write),
                 _ => Err(Error::unsupported("EXPLAIN of anything but a query", at)),
             }
+        }
+        sql::Statement::Execute {
+            name: Some(name),
+            parameters,
+            has_parentheses,
+            immediate: false,
+            into,
+            using,
+            output: false,
+            default: false,
+        } if into.is_empty() && using.is_empty() && (*has_parentheses || parameters.is_empty()) => {
+            let [name] = lower::path(name)?.0.try_into().map_err(|_| Error::syntax("a qualified name", at))?;
+            let arguments =
+                parameters.iter().map(|of| argument(lowering.expression(of)?, at)).collect::<Result<_>>()?;
+            Ok(Kind::Execute(Execute { name: name.text, arguments, explain: None }))
         }
         sql::Statement::Set(set) => set_kind(set, at),
         sql::Statement::Reset(sql::ResetStatement { reset }) => match reset {
@@ -76,6 +134,121 @@ pub(super) fn classify(statement: &sql::Statement, lowering: &mut Lowering) -> R
 
 fn query_kind(query: &sql::Query, lowering: &mut Lowering) -> Result<Kind> {
     Ok(Kind::Query(Arc::new(lowering.query(query)?)))
+}
+
+/// `COPY table` is `COPY (SELECT ... FROM table)`: what is asked of a table has one form.
+fn copy_kind(source: &sql::CopySource, options: &[CopyOption], lowering: &mut Lowering, at: Place) -> Result<Kind> {
+    let query = match source {
+        sql::CopySource::Query(query) => lowering.query(query)?,
+        sql::CopySource::Table { table_name, columns } => {
+            let relation = Relation::Table { name: lower::path(table_name)?, alias: None, sample: None };
+            let mut select = Select::everything_from(relation, Spot(at));
+            let item = |column: &sql::Ident| {
+                Ok(Item::Expression { of: Expression::Column(Path(vec![lower::name(column)?])), alias: None })
+            };
+            if !columns.is_empty() {
+                select.items = columns.iter().map(item).collect::<Result<_>>()?;
+            }
+            Query { with: None, body: Body::Select(Box::new(select)), order_by: Vec::new(), limit: None, offset: None }
+        }
+    };
+    if lowering.parameters > 0 {
+        // PostgreSQL's own words: COPY takes none.
+        return Err(Error::new("42P02", "there is no parameter $1").at(at));
+    }
+    Ok(Kind::Copy(Arc::new(query), copy_options(options)?))
+}
+
+fn copy_options(written: &[CopyOption]) -> Result<CopyOptions> {
+    let mut options = CopyOptions::default();
+    let mut seen: Vec<&str> = Vec::new();
+    for CopyOption { name, value, at } in written {
+        let at = lower::place(*at);
+        if seen.contains(&name.as_str()) {
+            return Err(Error::syntax("conflicting or redundant options", at));
+        }
+        seen.push(name);
+        let other = || Error::unsupported(&format!("COPY TO with this option \"{name}\""), at);
+        match (name.as_str(), value) {
+            ("format", CopyValue::Text(format)) => {
+                options.format = match format.as_str() {
+                    "text" => CopyFormat::Text,
+                    "csv" => CopyFormat::Csv,
+                    "binary" => CopyFormat::Binary,
+                    _ => return Err(Error::new("22023", format!("COPY format \"{format}\" not recognized")).at(at)),
+                }
+            }
+            ("header", CopyValue::Bare) => options.header = true,
+            ("header", CopyValue::Text(on)) => {
+                options.header = switched(on).ok_or_else(other)?;
+            }
+            ("delimiter", CopyValue::Text(text)) => options.delimiter = Some(text.clone()),
+            ("null", CopyValue::Text(text)) => options.null = Some(text.clone()),
+            ("quote", CopyValue::Text(text)) => options.quote = Some(text.clone()),
+            ("escape", CopyValue::Text(text)) => options.escape = Some(text.clone()),
+            ("force_quote", CopyValue::Everything) => options.force_quote = Some(ForceQuote::Everything),
+            ("force_quote", CopyValue::Columns(columns)) => {
+                let columns = columns.iter().map(|column| Ok(lower::name(column)?.text)).collect::<Result<_>>()?;
+                options.force_quote = Some(ForceQuote::Columns(columns));
+            }
+            // There is one encoding between a client and us.
+            ("encoding", CopyValue::Text(name)) if ["utf8", "utf-8"].contains(&&*name.to_ascii_lowercase()) => {}
+            _ => return Err(other()),
+        }
+    }
+    Ok(options)
+}
+
+fn switched(value: &str) -> Option<bool> {
+    match value.to_ascii_lowercase().as_str() {
+        "true" | "on" | "1" => Some(true),
+        "false" | "off" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+/// An argument of EXECUTE. PostgreSQL takes any expression; here it has to be a constant, or a cast of one, because
+/// nothing evaluates expressions before the source does.
+fn argument(of: Expression, at: Place) -> Result<Argument> {
+    match of {
+        Expression::Parameter(number) => Ok(Argument::Parameter(number)),
+        Expression::Cast { of, to } => {
+            let oid = oids::oid(&to).filter(|_| to.modifiers.is_empty() && to.dimensions <= 1);
+            match (constant(*of), oid) {
+                (Some((value, form)), Some(oid)) => Ok(Argument::Constant { value, form, cast: Some(oid) }),
+                _ => Err(not_constant(at)),
+            }
+        }
+        of => {
+            let (value, form) = constant(of).ok_or_else(|| not_constant(at))?;
+            Ok(Argument::Constant { value, form, cast: None })
+        }
+    }
+}
+
+fn constant(of: Expression) -> Option<(Option<String>, ArgumentForm)> {
+    match of {
+        Expression::Literal(Literal::Null) => Some((None, ArgumentForm::Text)),
+        Expression::Literal(Literal::String(text)) => Some((Some(text), ArgumentForm::Text)),
+        Expression::Literal(Literal::Boolean(value)) => Some((Some(value.to_string()), ArgumentForm::Boolean)),
+        Expression::Literal(Literal::Number(digits)) => {
+            let whole = digits.bytes().all(|digit| digit.is_ascii_digit());
+            Some((Some(digits), if whole { ArgumentForm::Integer } else { ArgumentForm::Numeric }))
+        }
+        Expression::Prefix { operator, of } if operator == "-" || operator == "+" => match *of {
+            Expression::Literal(number @ Literal::Number(_)) => {
+                let (digits, form) = constant(Expression::Literal(number))?;
+                Some((digits.map(|digits| if operator == "-" { format!("-{digits}") } else { digits }), form))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn not_constant(at: Place) -> Error {
+    Error::unsupported("EXECUTE with an argument that is not a constant", at)
+        .hint("Write the value itself, such as 5, 'text', DATE '2026-01-31' or NULL.")
 }
 
 /// Statements that write, define, call or lock are denied by the policy, by their name; the rest is refused here.

@@ -1,0 +1,286 @@
+//! Cursors: DECLARE, FETCH, MOVE and CLOSE.
+//!
+//! A cursor is the source's own, declared there with the query as it was rewritten, so its rows wait where they are and
+//! scrolling is the source's. The gateway remembers what was decided about it and decides again at each FETCH, by the
+//! policies of then. The row limit stands inside the query, so it holds for the cursor in total, however often a row is
+//! fetched. A cursor WITH HOLD outlives its transaction, and keeps its connection with the session.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use passgate_connectors::{Bind, Control, Description, Format, Witness};
+use passgate_policy::{Decision, decide};
+
+use super::Session;
+use super::error::{Error, Failure};
+use super::ready::Ready;
+use super::relay::{Running, Standing};
+use super::road::Permission;
+use crate::audit::{Event, Record};
+use crate::plan;
+use crate::sources::Lease;
+use crate::statement::{Cursor as Declared, Direction, Fetch, Statement};
+
+/// A cursor that is open on the source.
+pub(super) struct Cursor {
+    standing: Standing,
+    /// Tables that its query names, for the records of each FETCH.
+    tables: Vec<String>,
+    binary: bool,
+    hold: bool,
+    /// How many savepoints there were when it was declared; none once its transaction is over.
+    savepoints: Option<usize>,
+    /// Rows before the one it stands on; none once that is not known.
+    position: Option<u64>,
+    description: Option<Arc<Description>>,
+}
+
+/// A session's cursors, by name.
+#[derive(Default)]
+pub(super) struct Cursors(HashMap<String, Cursor>);
+
+/// Which cursor a statement reads, and how.
+#[derive(Clone)]
+pub(super) struct Reading {
+    name: String,
+    direction: Direction,
+    /// Rows fetched before.
+    before: Option<u64>,
+}
+
+impl Cursors {
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether any outlives the transaction that declared it.
+    pub(super) fn any_held(&self) -> bool {
+        self.0.values().any(|cursor| cursor.hold)
+    }
+
+    /// Forgets all of them: their connection is gone, or they were closed together.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// The transaction is over.
+    pub(super) fn end_transaction(&mut self, rolled_back: bool) {
+        self.0.retain(|_, cursor| cursor.hold && (!rolled_back || cursor.savepoints.is_none()));
+        self.0.values_mut().for_each(|cursor| cursor.savepoints = None);
+    }
+
+    /// The transaction went back to where it had so many savepoints.
+    pub(super) fn roll_back_to(&mut self, savepoints: usize) {
+        self.0.retain(|_, cursor| cursor.savepoints.is_none_or(|then| then < savepoints));
+    }
+
+    /// Savepoints were released, down to so many.
+    pub(super) fn release(&mut self, savepoints: usize) {
+        for cursor in self.0.values_mut() {
+            cursor.savepoints = cursor.savepoints.map(|then| then.min(savepoints));
+        }
+    }
+
+    fn find(&mut self, name: &str) -> Result<&mut Cursor, Error> {
+        self.0.get_mut(name).ok_or_else(|| Error::NoCursor(name.to_owned()))
+    }
+
+    /// Notes how far a FETCH came.
+    pub(super) fn moved(&mut self, reading: &Reading, rows: u64) {
+        let Some(cursor) = self.0.get_mut(&reading.name) else { return };
+        cursor.position = match reading.direction {
+            Direction::Forward(_) => cursor.position.and_then(|position| position.checked_add(rows)),
+            _ => None,
+        };
+    }
+}
+
+impl Reading {
+    /// Rows fetched up to here, `rows` of them now.
+    pub(super) fn position(&self, rows: u64) -> Option<u64> {
+        match self.direction {
+            Direction::Forward(_) => self.before.and_then(|before| before.checked_add(rows)),
+            _ => None,
+        }
+    }
+}
+
+impl Session<Ready> {
+    /// Whether a cursor may be declared now.
+    pub(super) fn check_declarable(&self, declared: &Declared) -> Result<(), Error> {
+        if !declared.hold && self.state.transaction.is_none() {
+            return Err(Error::NoTransaction("DECLARE CURSOR"));
+        }
+        self.check_portal_name(&declared.name)
+    }
+
+    /// Whether a name is free for a portal or a cursor, and there may be one more: they are one thing to a client.
+    pub(super) fn check_portal_name(&self, name: &str) -> Result<(), Error> {
+        if self.state.cursors.contains(name) {
+            return Err(Error::PortalExists(name.to_owned()));
+        }
+        self.state.portals.check_free(name, self.state.cursors.len(), &self.services.config)
+    }
+
+    /// Waits until the source has declared a cursor, and remembers it.
+    pub(super) async fn declared(
+        &mut self,
+        declared: &Declared,
+        tables: Vec<String>,
+        running: &mut Running,
+    ) -> Result<(), Failure> {
+        self.keep_everything(running).await?;
+        let Some(standing) = running.standing() else { return Ok(()) };
+        let savepoints = self.state.transaction.as_ref().map(super::transaction::Block::savepoint_count);
+        let Declared { binary, hold, .. } = *declared;
+        let cursor = Cursor { standing, tables, binary, hold, savepoints, position: Some(0), description: None };
+        self.state.cursors.0.insert(declared.name.clone(), cursor);
+        Ok(())
+    }
+
+    /// Takes FETCH or MOVE down the road. `simple` is whether it came as a simple query.
+    pub(super) async fn fetch(
+        &mut self,
+        fetch: &Fetch,
+        bind: &Bind,
+        simple: bool,
+        mut record: Record,
+    ) -> Result<Running, Failure> {
+        let permission = match self.permit_fetch(fetch, &mut record) {
+            Ok(permission) => permission,
+            Err(failure) => return Err(self.note(record, failure)),
+        };
+        let binary = self.state.cursors.find(&fetch.cursor)?.binary;
+        // As PostgreSQL does: BINARY is for simple queries, the others say for themselves.
+        let bind = match simple && binary {
+            true => Bind { result_formats: vec![Format::Binary], ..Bind::default() },
+            false => Bind { result_formats: bind.result_formats.clone(), ..Bind::default() },
+        };
+        let before = self.state.cursors.find(&fetch.cursor)?.position;
+        let mut running = self.run(permission, &bind, record).await?;
+        running.reads(Reading { name: fetch.cursor.clone(), direction: fetch.direction, before });
+        Ok(running)
+    }
+
+    /// Asks the policy again for what a cursor reads.
+    fn permit_fetch(&mut self, fetch: &Fetch, record: &mut Record) -> Result<Permission, Failure> {
+        if self.state.portals.contains(&fetch.cursor) && !fetch.cursor.is_empty() {
+            return Err(Error::FetchFromPortal(fetch.cursor.clone()).into());
+        }
+        let policies = self.services.policies.borrow().clone();
+        let cursor = self.state.cursors.find(&fetch.cursor)?;
+        record.tables.clone_from(&cursor.tables);
+        record.policy_revision = Some(policies.revision().to_string());
+        let Decision::Allow(permit) = decide(&policies, &cursor.standing.request) else {
+            record.validation = "denied".to_owned();
+            return Err(Error::Revoked.into());
+        };
+        if !cursor.standing.demands_the_same(permit.obligations()) {
+            record.validation = "denied".to_owned();
+            return Err(Error::Revoked.into());
+        }
+        record.validation = "allowed".to_owned();
+        record.rules = permit.fired().iter().map(ToString::to_string).collect();
+        let standing = Standing { revision: permit.revision().clone(), ..cursor.standing.clone() };
+        let query = plan::fetch(standing.request.statement, &standing.obligations, permit, fetch);
+        let query = query.map_err(Failure::statement)?;
+        record.rewritten = Some(query.query().text.clone());
+        Ok(Permission { query, standing, on_kept_connection: true })
+    }
+
+    /// The columns of a cursor, asked of the source once.
+    pub(super) async fn describe_cursor(
+        &mut self,
+        fetch: &Fetch,
+        statement: Option<&Statement>,
+    ) -> Result<Arc<Description>, Failure> {
+        let (text, intent) = statement.map_or(("", "fetch"), |statement| (&statement.text, statement.kind.intent()));
+        let mut record = self.record_text(Event::Describe, text, intent);
+        let permission = match self.permit_fetch(fetch, &mut record) {
+            Ok(permission) => permission,
+            Err(failure) => return Err(self.note(record, failure)),
+        };
+        if let Some(description) = &self.state.cursors.find(&fetch.cursor)?.description {
+            return Ok(description.clone());
+        }
+        let description = Arc::new(self.describe_permitted(&permission, record).await?);
+        if let Ok(cursor) = self.state.cursors.find(&fetch.cursor) {
+            cursor.description = Some(description.clone());
+        }
+        Ok(description)
+    }
+
+    /// CLOSE, of a cursor or of a portal of this name.
+    pub(super) async fn close_named(&mut self, name: &str) -> Result<(), Failure> {
+        if self.state.portals.contains(name) {
+            return self.close_portal(name).await;
+        }
+        if !self.close_cursor(name).await? {
+            return Err(Error::NoCursor(name.to_owned()).into());
+        }
+        Ok(())
+    }
+
+    /// Closes a cursor, if there is one of this name.
+    pub(super) async fn close_cursor(&mut self, name: &str) -> Result<bool, Failure> {
+        if self.state.cursors.0.remove(name).is_none() {
+            return Ok(false);
+        }
+        // The last one leaves a connection that can serve again.
+        let control = match self.state.cursors.is_empty() {
+            true => Control::CloseCursors,
+            false => Control::CloseCursor(name.to_owned()),
+        };
+        self.control_cursors(&control).await?;
+        Ok(true)
+    }
+
+    /// Closes every cursor and every portal.
+    pub(super) async fn close_everything(&mut self) -> Result<(), Failure> {
+        self.close_portals().await?;
+        if self.state.cursors.is_empty() {
+            return Ok(());
+        }
+        self.state.cursors.clear();
+        self.control_cursors(&Control::CloseCursors).await
+    }
+
+    async fn control_cursors(&mut self, control: &Control) -> Result<(), Failure> {
+        if self.pinned().is_none() {
+            return Ok(());
+        }
+        self.settle().await?;
+        self.on_pinned_lease(async |lease| lease.control(control).await).await?;
+        self.release_kept_connection();
+        Ok(())
+    }
+
+    /// Gives the connection of held cursors back if there are none.
+    pub(super) fn release_kept_connection(&mut self) {
+        if !self.state.cursors.any_held() {
+            self.state.held = None;
+        }
+    }
+
+    /// The connection that the session keeps from one statement to the next: the transaction's, or outside one that of
+    /// held cursors.
+    pub(super) fn pinned(&mut self) -> &mut Option<Lease> {
+        match &mut self.state.transaction {
+            Some(block) => &mut block.lease,
+            None => &mut self.state.held,
+        }
+    }
+
+    /// Whom the connection of held cursors serves.
+    pub(super) fn held_witness(&self) -> Option<&Witness> {
+        self.state.held.as_ref().map(Lease::witness)
+    }
+}
