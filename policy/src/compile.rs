@@ -10,7 +10,7 @@ use jsonc_parser::common::Ranged;
 use sha2::{Digest, Sha256};
 
 use crate::audience::Audience;
-use crate::condition::Condition;
+use crate::condition::{Condition, Reading};
 use crate::decide::PolicySet;
 use crate::document::{Document, kind_of};
 use crate::fields::{Field, Object, Text};
@@ -143,7 +143,9 @@ fn read<'d>(
     let condition = body
         .object("condition")
         .filter(|_| kind.is_none_or(|kind| kind.named_by == NamedBy::Action))
-        .and_then(|object| Condition::compile(object, audience.sources(), unknown_ok, context))
+        .and_then(|object| {
+            Condition::compile(object, &mut Reading { sources: audience.sources(), unknown_ok, context })
+        })
         .map(Arc::new);
     Some((kind?, Policy { rule, message, audience, condition, unknown_ok, body }))
 }

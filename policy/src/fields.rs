@@ -15,6 +15,7 @@ use crate::problem::{Problem, Problems, did_you_mean};
 const TEXT_CHARACTERS_MAX: usize = 2_000;
 
 /// One key that an object may have.
+#[derive(Clone, Copy)]
 pub(crate) struct Field {
     /// The key.
     pub(crate) name: &'static str,
@@ -27,6 +28,7 @@ pub(crate) struct Field {
 }
 
 /// What may stand at a key.
+#[derive(Clone, Copy)]
 pub(crate) enum Shape {
     /// A text that is not empty.
     Text,
@@ -34,12 +36,24 @@ pub(crate) enum Shape {
     Flag,
     /// A whole number from 1.
     Count,
+    /// A number, whole or not.
+    Number,
+    /// Two numbers.
+    Range,
+    /// A text, a number, or one of true and false.
+    Literal,
+    /// A list of these, not empty.
+    Literals,
     /// One of these words.
     Word(&'static [Word]),
+    /// A list of these words, not empty.
+    Words(&'static [Word]),
     /// A list of texts, not empty.
     Names,
     /// An object with these keys, at least one of them.
     Object(&'static [Field]),
+    /// An object with any keys, at least one, and at each an object with these keys.
+    Keyed(&'static [Field]),
     /// A condition: an object with the keys of [`crate::condition::FIELDS`].
     Condition,
     /// A list of conditions, not empty.
@@ -63,8 +77,17 @@ impl Shape {
                 let quoted: Vec<String> = words.iter().map(|word| format!("\"{}\"", word.name)).collect();
                 quoted.join(" or ")
             }
+            Self::Number => "a number".to_owned(),
+            Self::Range => "a list of two numbers".to_owned(),
+            Self::Literal => "a text, a number, or true or false".to_owned(),
+            Self::Literals => "a list of texts or numbers".to_owned(),
+            Self::Words(words) => {
+                let quoted: Vec<String> = words.iter().map(|word| format!("\"{}\"", word.name)).collect();
+                format!("a list of {}", quoted.join(", "))
+            }
             Self::Names => "a list of texts".to_owned(),
             Self::Object(fields) => format!("an object with {}", keys(fields)),
+            Self::Keyed(fields) => format!("an object of names, each with {}", keys(fields)),
             Self::Condition => "a condition".to_owned(),
             Self::Conditions => "a list of conditions".to_owned(),
         }
@@ -74,6 +97,14 @@ impl Shape {
 /// The keys of a table, for a sentence.
 fn keys(fields: &[Field]) -> String {
     fields.iter().map(|field| format!("\"{}\"", field.name)).collect::<Vec<_>>().join(", ")
+}
+
+/// A text, a number, or one of true and false, as a policy file gives it to be compared with.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Literal {
+    Text(Box<str>),
+    Number(f64),
+    Flag(bool),
 }
 
 /// An object of a policy file, read by key. What [`Object::check`] has refused reads as absent.
@@ -173,13 +204,21 @@ impl<'d> Object<'d> {
                     problems.push(wrong(format!("unknown {} \"{}\"", field.name, text.value), Some(suggestion)));
                 }
             }
+            (Shape::Number, Value::NumberLit(written)) if number(written.value).is_some() => {}
+            (Shape::Range, Value::Array(list)) if range(list).is_some() => {}
+            (Shape::Literal, value) if literal(value).is_some() => {}
+            (Shape::Literals, Value::Array(list)) => self.check_literals(field, list, problems),
+            (Shape::Words(words), Value::Array(list)) => self.check_words(field, words, list, problems),
             (Shape::Names, Value::Array(list)) => self.check_names(field, list, problems),
             (Shape::Conditions, Value::Array(list)) => self.check_conditions(field, list, problems),
             (Shape::Object(fields), Value::Object(node)) => {
                 Object { source: self.source, node }.check_inner(field.name, fields, problems);
             }
+            (Shape::Keyed(fields), Value::Object(node)) => {
+                Object { source: self.source, node }.check_keyed(field.name, fields, problems);
+            }
             (Shape::Condition, Value::Object(node)) => {
-                Object { source: self.source, node }.check_inner(field.name, crate::condition::FIELDS, problems);
+                Object { source: self.source, node }.check_inner(field.name, &crate::condition::FIELDS, problems);
             }
             (shape, other) => {
                 let written = match other {
@@ -201,6 +240,51 @@ impl<'d> Object<'d> {
         self.check(&[fields], problems);
     }
 
+    /// Checks an object of any keys, and what stands at each.
+    fn check_keyed(&self, name: &str, fields: &'static [Field], problems: &mut Problems) {
+        if self.node.properties.is_empty() {
+            let suggestion = Some(format!("name at least one, or leave \"{name}\" out"));
+            problems.push(self.problem(format!("\"{name}\" is empty"), suggestion));
+        }
+        let mut seen = BTreeSet::new();
+        for property in &self.node.properties {
+            let key = property.name.as_str();
+            if !seen.insert(key) {
+                let message = format!("key \"{key}\" is there twice");
+                let suggestion = Some("keep one of them".to_owned());
+                problems.push(self.source.problem(property.name.range(), message, suggestion));
+            }
+            match &property.value {
+                Value::Object(node) => Object { source: self.source, node }.check_inner(key, fields, problems),
+                other => {
+                    let message = format!("\"{key}\" is an object with {}, not {}", keys(fields), kind_of(other));
+                    problems.push(self.source.problem(other.range(), message, None));
+                }
+            }
+        }
+    }
+
+    fn check_literals(&self, field: &Field, list: &ast::Array<'_>, problems: &mut Problems) {
+        self.check_not_empty(field, list, problems);
+        for element in list.elements.iter().filter(|element| literal(element).is_none()) {
+            let message = format!("\"{}\" holds {}, not a text or a number", field.name, kind_of(element));
+            problems.push(self.source.problem(element.range(), message, None));
+        }
+    }
+
+    fn check_words(&self, field: &Field, words: &[Word], list: &ast::Array<'_>, problems: &mut Problems) {
+        self.check_names(field, list, problems);
+        let names = || words.iter().map(|word| word.name);
+        for text in list.elements.iter().filter_map(Value::as_string_lit) {
+            if fault_of(&text.value).is_none() && !names().any(|name| name == text.value) {
+                let suggestion = did_you_mean(&text.value, names())
+                    .unwrap_or_else(|| format!("known: {}", names().collect::<Vec<_>>().join(", ")));
+                let message = format!("unknown word \"{}\" in \"{}\"", text.value, field.name);
+                problems.push(self.source.problem(text.range, message, Some(suggestion)));
+            }
+        }
+    }
+
     fn check_names(&self, field: &Field, list: &ast::Array<'_>, problems: &mut Problems) {
         self.check_not_empty(field, list, problems);
         for element in &list.elements {
@@ -218,7 +302,7 @@ impl<'d> Object<'d> {
         for element in &list.elements {
             match element {
                 Value::Object(node) => {
-                    Object { source: self.source, node }.check_inner(field.name, crate::condition::FIELDS, problems);
+                    Object { source: self.source, node }.check_inner(field.name, &crate::condition::FIELDS, problems);
                 }
                 other => {
                     let message = format!("\"{}\" holds {}, not a condition", field.name, kind_of(other));
@@ -256,6 +340,25 @@ impl<'d> Object<'d> {
         self.value(name)?.as_number_lit().and_then(|number| count(number.value))
     }
 
+    pub(crate) fn number(&self, name: &str) -> Option<f64> {
+        self.value(name)?.as_number_lit().and_then(|written| number(written.value))
+    }
+
+    /// Two numbers.
+    pub(crate) fn range(&self, name: &str) -> Option<(f64, f64)> {
+        self.value(name)?.as_array().and_then(range)
+    }
+
+    pub(crate) fn literal(&self, name: &str) -> Option<Literal> {
+        self.value(name).and_then(literal)
+    }
+
+    /// The literals of a list; nothing where there is none.
+    pub(crate) fn literals(&self, name: &str) -> Vec<Literal> {
+        let elements = self.value(name).and_then(Value::as_array).map_or(&[][..], |list| &list.elements);
+        elements.iter().filter_map(literal).collect()
+    }
+
     /// The texts of a list; nothing where there is none.
     pub(crate) fn names(&self, name: &str) -> impl Iterator<Item = Text<'d>> + use<'d> {
         let object = *self;
@@ -289,6 +392,25 @@ fn known<'f>(fields: impl Iterator<Item = &'f Field>) -> String {
 /// A whole number from 1 that PostgreSQL's `bigint` holds.
 fn count(written: &str) -> Option<u64> {
     written.parse().ok().filter(|number| (1..=i64::MAX.unsigned_abs()).contains(number))
+}
+
+/// A number that is one: `1e999` is none.
+fn number(written: &str) -> Option<f64> {
+    written.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+fn range(list: &ast::Array<'_>) -> Option<(f64, f64)> {
+    let at = |index: usize| list.elements.get(index)?.as_number_lit().and_then(|written| number(written.value));
+    at(0).zip(at(1)).filter(|_| list.elements.len() == 2)
+}
+
+fn literal(value: &Value<'_>) -> Option<Literal> {
+    match value {
+        Value::StringLit(text) if fault_of(&text.value).is_none() => Some(Literal::Text((*text.value).into())),
+        Value::NumberLit(written) => number(written.value).map(Literal::Number),
+        Value::BooleanLit(flag) => Some(Literal::Flag(flag.value)),
+        _ => None,
+    }
 }
 
 /// What is wrong with a text, to follow its key in a sentence.

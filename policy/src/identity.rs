@@ -68,10 +68,13 @@ pub struct Identity {
     pub proof: Proof,
 }
 
+/// The kinds of sign-in method: every [`Proof::method`] is one of them. A policy that names another can match nothing.
+pub const AUTHENTICATION_METHODS: &[&str] = &["oidc", "oauthbearer", "scram"];
+
 /// How an identity was proven.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {
-    /// The kind of sign-in method: `oidc`, `oauthbearer`, `scram`.
+    /// The kind of sign-in method: one of [`AUTHENTICATION_METHODS`].
     pub method: &'static str,
     /// Who vouched: the token's issuer, or the name of the configured method.
     pub issuer: String,

@@ -33,7 +33,7 @@ pub use decision::{
     Approval, Approver, Attribute, Decision, DischargeError, EstimatePermit, Governed, Hold, Mask, Obligation, Permit,
     Permitted, PolicySql, Reason, Reasons, Redirect, Revision, RuleReference, Shadow, Warning,
 };
-pub use identity::{Identity, PersonName, Proof, Role, Tenant};
+pub use identity::{AUTHENTICATION_METHODS, Identity, PersonName, Proof, Role, Tenant};
 pub use names::Known;
 pub use problem::Problem;
 pub use reference::{json_schema, reference};

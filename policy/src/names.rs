@@ -4,18 +4,56 @@
 //! in any schema, `analytics.dim_patient` that one table. A part that holds a dot or a star is written in double
 //! quotes, as in SQL: `analytics."odd.name"`.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::problem::did_you_mean;
-use crate::{SourceName, TableName};
+use crate::{Role, SourceName, TableName, Tag};
 
 /// A table or function as a policy file names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ObjectName {
     /// The schema; any, where there is none.
     pub(crate) schema: Option<Box<str>>,
     /// The name inside the schema.
     pub(crate) name: Box<str>,
+}
+
+/// A column as a policy file names it: `table.column` or `schema.table.column`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ColumnName {
+    /// The table.
+    pub(crate) table: ObjectName,
+    /// The column.
+    pub(crate) column: Box<str>,
+}
+
+impl ColumnName {
+    /// Reads `table.column` or `schema.table.column`.
+    pub(crate) fn read(written: &str) -> Result<Self, NotAName> {
+        let mut parts = read_parts(written)?;
+        let column = parts.pop();
+        let mut table = parts.into_iter();
+        match (table.next(), table.next(), table.next(), column) {
+            (Some(name), None, _, Some(column)) => Ok(Self { table: ObjectName { schema: None, name }, column }),
+            (Some(schema), Some(name), None, Some(column)) => {
+                Ok(Self { table: ObjectName { schema: Some(schema), name }, column })
+            }
+            (None, _, _, _) => Err(NotAName::new(
+                format!("\"{written}\" does not say of which table"),
+                "write \"table.column\" or \"schema.table.column\"",
+            )),
+            _ => Err(NotAName::new(
+                format!("\"{written}\" has more parts than schema, table and column"),
+                "name the source under \"applies_to\", and quote a part that holds a dot",
+            )),
+        }
+    }
+
+    /// Whether a column of the catalog is meant.
+    pub(crate) fn matches(&self, table: &TableName, column: &str) -> bool {
+        *self.column == *column && self.table.matches(&table.schema, &table.table)
+    }
 }
 
 /// Why a text is no name, and what to write.
@@ -69,6 +107,28 @@ pub(crate) fn read_simple(written: &str) -> Result<Box<str>, NotAName> {
             Err(NotAName::new(format!("\"{written}\" is not a schema"), "list single tables under \"tables\""))
         }
     }
+}
+
+/// Reads a tag: words joined by dots.
+pub(crate) fn read_tag(written: &str) -> Result<Tag, NotAName> {
+    let is_word = |word: &str| {
+        !word.is_empty() && word.chars().all(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '-'))
+    };
+    if written.split('.').all(is_word) {
+        return Ok(Tag::new(written));
+    }
+    Err(NotAName::new(
+        format!("\"{written}\" is not a tag"),
+        "write words of letters, digits, _ and -, joined by dots, such as \"pii.ssn\"",
+    ))
+}
+
+/// A part of a name as [`ObjectName::read`] reads it: quoted where it must be.
+pub(crate) fn written_part(part: &str) -> Cow<'_, str> {
+    let is_plain = !part.is_empty()
+        && part.trim() == part
+        && !part.contains(|letter: char| matches!(letter, '.' | '"' | '*' | '%') || letter.is_control());
+    if is_plain { Cow::Borrowed(part) } else { Cow::Owned(format!("\"{}\"", part.replace('"', "\"\""))) }
 }
 
 fn read_parts(written: &str) -> Result<Vec<Box<str>>, NotAName> {
@@ -139,6 +199,10 @@ pub struct Known {
     schemas: BTreeMap<String, BTreeSet<SourceName>>,
     tables: BTreeMap<String, Vec<TableName>>,
     functions: BTreeMap<(String, String), BTreeSet<SourceName>>,
+    columns: BTreeMap<String, Vec<(TableName, String)>>,
+    tags: BTreeSet<Tag>,
+    groups: BTreeSet<String>,
+    roles: BTreeSet<Role>,
 }
 
 impl Known {
@@ -164,6 +228,27 @@ impl Known {
         self.add_crawled(&source);
         self.schemas.entry(schema.clone()).or_default().insert(source.clone());
         self.functions.entry((schema, name)).or_default().insert(source);
+    }
+
+    /// Adds a column of a table, with its type as PostgreSQL's `format_type` writes it. Where no column was ever added,
+    /// none is known, and any may be there.
+    pub fn add_column(&mut self, table: TableName, column: String, type_name: String) {
+        self.columns.entry(column).or_default().push((table, type_name));
+    }
+
+    /// Adds a tag that something has. Where none was ever added, any may be there; so for groups and roles.
+    pub fn add_tag(&mut self, tag: Tag) {
+        self.tags.insert(tag);
+    }
+
+    /// Adds a group that somebody is in.
+    pub fn add_group(&mut self, group: String) {
+        self.groups.insert(group);
+    }
+
+    /// Adds a role that somebody has.
+    pub fn add_role(&mut self, role: Role) {
+        self.roles.insert(role);
     }
 
     fn add_crawled(&mut self, source: &SourceName) {
@@ -216,6 +301,53 @@ impl Known {
         let candidates: Vec<String> =
             self.functions.iter().filter(|(_, known)| here(known)).map(|((s, n), _)| format!("{s}.{n}")).collect();
         Err(Unknown(did_you_mean(&format!("{schema}.{}", name.name), candidates.iter().map(String::as_str))))
+    }
+
+    /// Whether a column is meant by `name` in one of `sources`.
+    pub(crate) fn check_column(&self, name: &ColumnName, sources: Sources<'_>) -> Result<(), Unknown> {
+        let same_name = self.columns.get(&*name.column).into_iter().flatten();
+        let mut here = same_name.filter(|(table, _)| covers(sources, &table.source));
+        if self.columns.is_empty()
+            || self.may_hold_anything(sources)
+            || here.any(|(table, _)| name.matches(table, &name.column))
+        {
+            return Ok(());
+        }
+        let of_table = self
+            .columns
+            .iter()
+            .filter(|(_, tables)| {
+                tables
+                    .iter()
+                    .any(|(table, _)| covers(sources, &table.source) && name.table.matches(&table.schema, &table.table))
+            })
+            .map(|(column, _)| column.as_str());
+        let column = did_you_mean(&name.column, of_table);
+        Err(Unknown(column.or_else(|| self.check_table(&name.table, sources).err().and_then(|unknown| unknown.0))))
+    }
+
+    /// Whether anything has a tag, or a part of it.
+    pub(crate) fn check_tag(&self, tag: &Tag) -> Result<(), Unknown> {
+        if self.tags.is_empty() || self.tags.iter().any(|known| tag.covers(known)) {
+            return Ok(());
+        }
+        Err(Unknown(did_you_mean(tag.as_str(), self.tags.iter().map(Tag::as_str))))
+    }
+
+    /// Whether anybody is in a group.
+    pub(crate) fn check_group(&self, group: &str) -> Result<(), Unknown> {
+        if self.groups.is_empty() || self.groups.contains(group) {
+            return Ok(());
+        }
+        Err(Unknown(did_you_mean(group, self.groups.iter().map(String::as_str))))
+    }
+
+    /// Whether anybody has a role.
+    pub(crate) fn check_role(&self, role: &str) -> Result<(), Unknown> {
+        if self.roles.is_empty() || self.roles.contains(&Role::new(role)) {
+            return Ok(());
+        }
+        Err(Unknown(did_you_mean(role, self.roles.iter().map(Role::as_str))))
     }
 
     /// Whether there is such a source.

@@ -54,16 +54,29 @@ fn section(kind: &RuleKind) -> String {
     section
 }
 
+/// The keys of a condition, then the tables of what stands at them: each once, under all keys that have it.
 fn condition_section() -> String {
-    let mut section = format!("\n### Keys of a condition\n\n{}", field_table(condition::FIELDS));
-    let operators = condition::FIELDS.iter().find_map(|field| match &field.shape {
-        Shape::Object(operators) => Some(operators),
-        _ => None,
-    });
-    if let Some(operators) = operators {
-        section.push_str(&format!("\n### How names are compared\n\n{}", field_table(operators)));
+    let mut section = format!("\n### Keys of a condition\n\n{}", field_table(&condition::FIELDS));
+    let mut tables: Vec<(&'static [Field], Vec<String>)> = Vec::new();
+    collect_tables("", &condition::FIELDS, &mut tables);
+    for (fields, paths) in tables {
+        section.push_str(&format!("\n### {}\n\n{}", paths.join(", "), field_table(fields)));
     }
     section
+}
+
+fn collect_tables(above: &str, fields: &'static [Field], tables: &mut Vec<(&'static [Field], Vec<String>)>) {
+    for field in fields {
+        let (Shape::Object(inner) | Shape::Keyed(inner)) = field.shape else { continue };
+        let path = if above.is_empty() { field.name.to_owned() } else { format!("{above}.{}", field.name) };
+        match tables.iter_mut().find(|(other, _)| std::ptr::eq(*other, inner)) {
+            Some((_, paths)) => paths.push(path),
+            None => {
+                tables.push((inner, vec![path.clone()]));
+                collect_tables(&path, inner, tables);
+            }
+        }
+    }
 }
 
 fn field_table(fields: &[Field]) -> String {
@@ -143,8 +156,19 @@ fn field_schema(field: &Field) -> Value {
         Shape::Flag => json!({ "type": "boolean" }),
         Shape::Count => json!({ "type": "integer", "minimum": 1 }),
         Shape::Word(words) => json!({ "enum": words.iter().map(|word| word.name).collect::<Vec<_>>() }),
+        Shape::Number => json!({ "type": "number" }),
+        Shape::Range => json!({ "type": "array", "minItems": 2, "maxItems": 2, "items": { "type": "number" } }),
+        Shape::Literal => json!({ "type": LITERAL_TYPES }),
+        Shape::Literals => json!({ "type": "array", "minItems": 1, "items": { "type": LITERAL_TYPES } }),
+        Shape::Words(words) => {
+            let names: Vec<_> = words.iter().map(|word| word.name).collect();
+            json!({ "type": "array", "minItems": 1, "items": { "enum": names } })
+        }
         Shape::Names => json!({ "type": "array", "minItems": 1, "items": { "type": "string", "minLength": 1 } }),
         Shape::Object(fields) => object_schema(fields.iter(), true),
+        Shape::Keyed(fields) => json!({
+            "type": "object", "minProperties": 1, "additionalProperties": object_schema(fields.iter(), true)
+        }),
         // Keys beside `$ref` are ignored in draft 7, hence `allOf`.
         Shape::Condition => json!({ "allOf": [{ "$ref": "#/definitions/a_condition" }] }),
         Shape::Conditions => {
@@ -156,6 +180,9 @@ fn field_schema(field: &Field) -> Value {
     }
     schema
 }
+
+/// What may be compared with a claim.
+const LITERAL_TYPES: &[&str] = &["string", "number", "boolean"];
 
 #[cfg(test)]
 mod tests {

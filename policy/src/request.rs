@@ -53,6 +53,17 @@ pub enum StatementKind {
     Write,
 }
 
+impl StatementKind {
+    /// The word for it, as policies write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Query => "query",
+            Self::Explain => "explain",
+            Self::Write => "write",
+        }
+    }
+}
+
 /// A table as the gateway's catalog names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TableName {

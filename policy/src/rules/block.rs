@@ -1,16 +1,15 @@
 //! `block`: a statement is refused.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{NamedBy, Refused};
 use crate::compile::{Context, Policy};
-use crate::condition::{Condition, Subject, Truth, each_trigger};
+use crate::condition::{Condition, Index, Truth};
 use crate::decide::{Header, Judge, Verdict, listed};
 use crate::{Reason, Request};
 
 /// Offending names spelled out in one refusal.
-const EVIDENCE_SHOWN_MAX: usize = 5;
+const NAMES_SHOWN_MAX: usize = 5;
 
 rule_kind! {
     /// The statement is refused where the `condition` holds.
@@ -34,12 +33,11 @@ rule_kind! {
     }
 }
 
-/// The conditions, and for each name those that cannot hold without it.
+/// The rules, and which of them may hold for a statement.
 #[derive(Debug, Default)]
 struct Conditions {
     rules: Vec<Rule>,
-    by_trigger: HashMap<Subject, HashMap<Box<str>, Vec<usize>>>,
-    untriggered: Vec<usize>,
+    index: Index,
 }
 
 #[derive(Debug)]
@@ -67,34 +65,14 @@ fn compile(policies: &[Policy<'_>], context: &mut Context<'_>) -> Box<dyn Judge>
 
 impl Conditions {
     fn add(&mut self, rule: Rule) {
-        let index = self.rules.len();
-        match rule.condition.triggers() {
-            Some(triggers) => {
-                for (subject, name) in triggers {
-                    self.by_trigger.entry(subject).or_default().entry(name).or_default().push(index);
-                }
-            }
-            None => self.untriggered.push(index),
-        }
+        self.index.add(self.rules.len(), Some(&rule.condition));
         self.rules.push(rule);
-    }
-
-    /// The rules that may hold for a request, in the order of the files.
-    fn candidates(&self, request: &Request) -> Vec<usize> {
-        let mut candidates = self.untriggered.clone();
-        each_trigger(request, |subject, name| {
-            let found = self.by_trigger.get(&subject).and_then(|by_name| by_name.get(name));
-            candidates.extend(found.into_iter().flatten());
-        });
-        candidates.sort_unstable();
-        candidates.dedup();
-        candidates
     }
 }
 
 impl Judge for Conditions {
     fn judge(&self, request: &Request, verdict: &mut Verdict) {
-        for rule in self.candidates(request).into_iter().filter_map(|index| self.rules.get(index)) {
+        for rule in self.index.candidates(request).into_iter().filter_map(|index| self.rules.get(index)) {
             match rule.header.truth(request) {
                 Truth::False => {}
                 Truth::NeedsEstimate => verdict.need_estimate(),
@@ -121,14 +99,9 @@ impl Rule {
     }
 
     fn reason(&self, request: &Request) -> Reason {
-        let mut evidence = Vec::new();
-        self.condition.evidence(request, true, &mut evidence);
-        evidence.sort();
-        evidence.dedup();
-        let mut names: Vec<&str> = evidence.iter().map(|found| found.name.as_str()).collect();
-        names.sort_unstable();
-        names.dedup();
-        let offending = listed(&names, EVIDENCE_SHOWN_MAX);
+        let evidence = self.condition.evidence(request);
+        let names = evidence.names();
+        let offending = listed(&names, NAMES_SHOWN_MAX);
         let rule = &self.header.rule;
         let owner = self.header.owner();
         Reason {
@@ -137,16 +110,12 @@ impl Rule {
                 true => format!("blocked by policy \"{}\"", rule.policy),
                 false => format!("access to {offending} is blocked by policy \"{}\"", rule.policy),
             }),
-            detail: match evidence.as_slice() {
-                [] => "the condition holds for the statement as a whole".to_owned(),
-                [one] => format!("the statement names {}", one.named()),
-                several => format!("the statement names {}", listed(several, EVIDENCE_SHOWN_MAX)),
-            },
+            detail: evidence.detail(),
             hint: match names.is_empty() {
                 true => format!("To run it as it is, {owner}."),
                 false => format!("Leave out {offending}, or {owner}."),
             },
-            at: evidence.first().map(|found| found.at),
+            at: evidence.at(),
         }
     }
 }
