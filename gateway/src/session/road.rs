@@ -189,6 +189,8 @@ impl Session<Ready> {
             tables: Vec::new(),
             policy_revision: None,
             rules: Vec::new(),
+            shadow: Vec::new(),
+            tickets: Vec::new(),
         }
     }
 
