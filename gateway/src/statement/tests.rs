@@ -35,6 +35,29 @@ fn a_literal_cannot_talk_its_way_out() {
 }
 
 #[test]
+fn operators_bind_as_in_postgresql() {
+    for (text, printed) in [
+        ("- 2 ^ 2", "(- 2) ^ 2"),
+        ("2 ^ - 1 * 3", "(2 ^ (- 1)) * 3"),
+        ("- a::int[1]", "- (\"a\"::pg_catalog.\"int4\"[])"),
+        ("@ - 1 + 1", "@ ((- 1) + 1)"),
+        ("~ a & b", "(~ \"a\") & \"b\""),
+        ("a IS DISTINCT FROM b AND c", "(\"a\" IS DISTINCT FROM \"b\") AND \"c\""),
+        ("a IS NOT DISTINCT FROM b = c OR d", "(\"a\" IS NOT DISTINCT FROM (\"b\" = \"c\")) OR \"d\""),
+        ("NOT a IS DISTINCT FROM b", "NOT (\"a\" IS DISTINCT FROM \"b\")"),
+        ("true = a ~ 'x'", "TRUE = (\"a\" ~ 'x')"),
+        ("a ~ b || c", "(\"a\" ~ \"b\") || \"c\""),
+        ("a OPERATOR(pg_catalog.+) b || c", "(\"a\" + \"b\") || \"c\""),
+        ("a LIKE b || c", "\"a\" LIKE (\"b\" || \"c\")"),
+        ("a = b IS NULL", "(\"a\" = \"b\") IS NULL"),
+    ] {
+        let read = round_trip(&format!("SELECT {text}")).replace("OPERATOR(pg_catalog.+)", "+");
+        assert_eq!(read, format!("SELECT {printed}"), "{text}");
+    }
+    assert!(parse("SELECT a IS DISTINCT FROM b IS DISTINCT FROM c", &Limits::default()).is_err());
+}
+
+#[test]
 fn unquoted_names_are_folded_and_quoted() {
     assert_eq!(round_trip("SELECT Abc, \"Abc\" FROM S.T"), "SELECT \"abc\", \"Abc\" FROM \"s\".\"t\"");
 }
