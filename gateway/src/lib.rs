@@ -8,7 +8,6 @@
 //!
 //! `tests/architecture.rs` fails on an import against this order.
 
-pub mod approvals;
 pub mod audit;
 pub mod auth;
 pub mod catalog;
@@ -23,4 +22,3 @@ pub mod server;
 pub mod session;
 pub mod sources;
 pub mod statement;
-pub mod store;

@@ -117,8 +117,10 @@ mod tests {
             schema: "s".to_owned(),
             name: name.to_owned(),
             kind,
+            columns: Vec::new(),
+            comment: None,
             built_on: on.iter().map(|name| ("s".to_owned(), (*name).to_owned())).collect(),
-            ..Relation::default()
+            unique_keys: Vec::new(),
         }
     }
 

@@ -29,7 +29,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use crate::{approvals, audit, auth, http, log, server, session, sources, statement, store};
+use crate::{audit, auth, http, log, server, session, sources, statement};
 use document::{BYTES_MAX, Node};
 use problem::Findings;
 
@@ -64,9 +64,6 @@ pub struct Settings {
     /// How much one client, one session and one statement may use.
     #[schemars(default)]
     pub limits: Limits,
-    /// Where the gateway keeps its own state: tickets of held statements, and who has read which source before.
-    #[schemars(default)]
-    pub store: store::Config,
     /// The listener for health and metrics. Default: none.
     #[schemars(default)]
     pub http: Option<http::Config>,
@@ -108,8 +105,6 @@ pub struct Limits {
     pub statement: statement::Limits,
     /// Of reading what the sources hold.
     pub sources: sources::Config,
-    /// Of held statements.
-    pub approvals: approvals::Config,
 }
 
 /// Settings that make sense, and where they came from.
@@ -229,7 +224,6 @@ impl Settings {
         let policies = sections.one("policies", None);
         let audit = sections.one("audit", Some(audit::Config::default));
         let limits = sections.one("limits", Some(Limits::default));
-        let store = sections.one("store", Some(store::Config::default));
         let http = sections.one("http", Some(Option::default));
         let log = sections.one("log", Some(log::Config::default));
         Some(Self {
@@ -240,7 +234,6 @@ impl Settings {
             policies: policies?,
             audit: audit?,
             limits: limits?,
-            store: store?,
             http: http?,
             log: log?,
         })

@@ -31,7 +31,6 @@ pub(super) fn statement(status: Status) {
         Status::Started => "started",
         Status::Ok => "ok",
         Status::Denied => "denied",
-        Status::Held => "held",
         Status::Failed => "failed",
         Status::Cancelled => "cancelled",
         Status::Abandoned => "abandoned",

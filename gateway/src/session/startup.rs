@@ -155,8 +155,6 @@ impl Session<Startup> {
             tables: Vec::new(),
             policy_revision: None,
             rules: Vec::new(),
-            shadow: Vec::new(),
-            tickets: Vec::new(),
         }
     }
 

@@ -1,0 +1,25 @@
+-- The safe twin: the truth with alice's policy applied to the data itself. Run in a copy of the truth.
+
+DROP VIEW fleet.pins, fleet.everything, fleet.paid;
+DROP MATERIALIZED VIEW fleet.crew_copy;
+DROP TABLE fleet.payslip, vault.key;
+
+DELETE FROM fleet.driver WHERE depot IS NULL OR depot NOT IN ('HAM', 'OSL');
+UPDATE fleet.driver SET
+    licence = '***',
+    salary = round(salary / 1000) * 1000,
+    born = date_trunc('year', born),
+    points = NULL,
+    insured = NULL,
+    notes = NULL;
+ALTER TABLE fleet.driver DROP COLUMN secret;
+
+DELETE FROM fleet.trip WHERE depot NOT IN ('HAM', 'OSL') OR kind = 'closed';
+UPDATE fleet.trip SET cost = CASE WHEN id % 4 = 0 THEN NULL ELSE cost END, extra = NULL;
+
+DELETE FROM fleet.incident WHERE severity > 2;
+UPDATE fleet.incident SET report = 'withheld';
+
+DELETE FROM fleet."Fuel Card" WHERE "Depot" <> 'HAM';
+UPDATE fleet."Fuel Card" SET "Card No" = '***';
+ALTER TABLE fleet."Fuel Card" DROP COLUMN "PIN";
