@@ -5,12 +5,13 @@
 //! prints the input that caused it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use passgate::catalog::Snapshot;
-use passgate::plan;
+use passgate::plan::{self, Model};
 use passgate::statement::{self, Kind, Limits};
-use passgate_connectors::{Column, Metadata, Relation, RelationKind};
+use passgate_connectors::{Column, Metadata, Relation};
 use passgate_policy::SourceName;
 
 /// Seconds for each target where `FUZZ_SECONDS` does not say otherwise.
@@ -25,7 +26,7 @@ fn statements_end_in_a_tree_or_an_error() {
         .chain(include_str!("seeds/statements.sql").split(";\n"))
         .map(|text| text.as_bytes().to_vec())
         .collect();
-    let snapshot = snapshot();
+    let model = model();
     fuzz(&seeds, |input| {
         let text = String::from_utf8_lossy(input);
         let Ok(statements) = statement::parse(&text, &Limits::default()) else { return };
@@ -41,7 +42,7 @@ fn statements_end_in_a_tree_or_an_error() {
                     "read back as another tree: {printed}"
                 );
             }
-            let _ = plan::resolve(&statement, &snapshot);
+            let _ = plan::resolve(&statement, &model);
         }
     });
 }
@@ -90,21 +91,20 @@ fn frames_end_in_a_message_or_a_violation() {
     });
 }
 
-fn snapshot() -> Snapshot {
+fn model() -> Model {
     let column =
         |name: &str| Column { name: name.to_owned(), type_name: "text".to_owned(), type_oid: 25, comment: None };
     let relation = |name: &str| Relation {
         schema: "public".to_owned(),
         name: name.to_owned(),
-        kind: RelationKind::Table,
         columns: ["a", "b", "id"].into_iter().map(column).collect(),
-        comment: None,
-        built_on: Vec::new(),
         unique_keys: vec![vec!["id".to_owned()]],
+        ..Relation::default()
     };
     let relations = ["a", "b", "t", "f"].into_iter().map(relation).collect();
     let metadata = Metadata { server_version: "15".to_owned(), relations, functions: Vec::new() };
-    Snapshot::new(SourceName::new("fuzz"), "public".to_owned(), metadata)
+    let snapshot = Snapshot::new(SourceName::new("fuzz"), "public".to_owned(), metadata);
+    Model::new(Arc::new(snapshot), &passgate_policy::compile(&[], None, &passgate_policy::NoSql).unwrap())
 }
 
 /// Runs `target` on mutations of the seeds until the time is up.

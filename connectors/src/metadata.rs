@@ -12,9 +12,10 @@ pub struct Metadata {
 }
 
 /// What kind of relation it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RelationKind {
     /// A table, a partitioned table or a foreign table.
+    #[default]
     Table,
     /// A view.
     View,
@@ -23,7 +24,7 @@ pub enum RelationKind {
 }
 
 /// A table or view.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Relation {
     /// Schema, exactly as the source has it.
     pub schema: String,
@@ -39,6 +40,16 @@ pub struct Relation {
     pub built_on: Vec<(String, String)>,
     /// Keys under which at most one row is found: primary keys and unique indexes without expressions, by column name.
     pub unique_keys: Vec<Vec<String>>,
+    /// What a view or materialised view is defined as: one SELECT with every name that is not built in qualified. None
+    /// where the source does not tell, or where it is longer than anybody writes.
+    pub definition: Option<String>,
+    /// Functions that a view calls and that are not built in, as (schema, name): directly, or through operators, casts
+    /// and the checks of domains. Servers do not tell which built-in functions a view calls.
+    pub calls: Vec<(String, String)>,
+    /// How many rows it holds, as the server last estimated.
+    pub rows: Option<f64>,
+    /// How many bytes its rows take, as the server last counted.
+    pub bytes: Option<f64>,
 }
 
 /// A column.

@@ -78,5 +78,7 @@ fn record(number: u32) -> Record {
         tables: vec!["sales.orders".to_owned()],
         policy_revision: Some("0123456789abcdef".to_owned()),
         rules: vec!["rule \"row_limit\" (rows.json:1)".to_owned()],
+        shadow: Vec::new(),
+        tickets: Vec::new(),
     }
 }

@@ -8,6 +8,7 @@
 //!
 //! `tests/architecture.rs` fails on an import against this order.
 
+pub mod approvals;
 pub mod audit;
 pub mod auth;
 pub mod catalog;
@@ -22,3 +23,4 @@ pub mod server;
 pub mod session;
 pub mod sources;
 pub mod statement;
+pub mod store;

@@ -13,7 +13,7 @@ use passgate_connectors::{
     Batch, Bind, Caller, Cancel, Connector, Control, Description, Error, Query, SessionSettings, Source,
     TransactionStatus, Witness,
 };
-use passgate_policy::{Known, Permitted, SourceName};
+use passgate_policy::{Known, Permitted, PolicySet, SourceName};
 
 mod estimates;
 
@@ -21,6 +21,7 @@ pub use estimates::{Estimates, Key as EstimateKey, Price};
 
 use crate::audit::Receipt;
 use crate::catalog::Snapshot;
+use crate::plan::Model;
 
 /// How long readiness waits for a source to answer.
 const PROBE_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -151,6 +152,18 @@ impl Sources {
         }
     }
 
+    /// What the source holds, as these policies see it. Made once for each reading of the source and revision of the
+    /// policies; whoever comes meanwhile waits for it.
+    pub async fn model(
+        &self,
+        name: &SourceName,
+        caller: &Caller,
+        policies: &Arc<PolicySet>,
+    ) -> Result<Arc<Model>, Error> {
+        let snapshot = self.snapshot(name, caller).await?;
+        Ok(self.entry(name)?.model(snapshot, policies).await)
+    }
+
     /// Says that a name was not found: the source may have changed, so it is read again in the background, unless it
     /// just was.
     pub fn note_missing(&self, name: &SourceName, caller: &Caller) {
@@ -250,11 +263,14 @@ struct Entry {
     state: Mutex<State>,
     /// Held by whoever reads the source: there is one at a time.
     reading: Arc<tokio::sync::Mutex<()>>,
+    /// Held by whoever makes a model.
+    modelling: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
 struct State {
     snapshot: Option<Arc<Snapshot>>,
+    model: Option<Arc<Model>>,
     /// When it is to be read again; none is now.
     due_at: Option<Instant>,
     tried_at: Option<Instant>,
@@ -276,6 +292,7 @@ impl Entry {
             retry_after: Duration::from_secs(config.catalog_retry_seconds),
             state: Mutex::default(),
             reading: Arc::default(),
+            modelling: tokio::sync::Mutex::default(),
         })
     }
 
@@ -283,6 +300,25 @@ impl Entry {
         let state = self.lock();
         let is_due = state.due_at.is_none_or(|due| due <= Instant::now());
         state.snapshot.clone().map(|snapshot| Held { snapshot, is_due })
+    }
+
+    async fn model(&self, snapshot: Arc<Snapshot>, policies: &Arc<PolicySet>) -> Arc<Model> {
+        let made = || self.lock().model.clone().filter(|model| model.is_of(&snapshot, policies.revision()));
+        if let Some(model) = made() {
+            return model;
+        }
+        let _modelling = self.modelling.lock().await;
+        if let Some(model) = made() {
+            return model;
+        }
+        // Many views take a while, and nobody else should wait for them.
+        let (shared, wanted) = (Arc::clone(&snapshot), Arc::clone(policies));
+        let model = match tokio::task::spawn_blocking(move || Arc::new(Model::new(shared, &wanted))).await {
+            Ok(model) => model,
+            Err(_) => Arc::new(Model::new(snapshot, policies)),
+        };
+        self.lock().model = Some(Arc::clone(&model));
+        model
     }
 
     fn may_retry(&self) -> bool {

@@ -8,7 +8,9 @@ use crate::{Column, Error, Function, Metadata, Relation, RelationKind};
 /// Relations that people may name: tables, views, materialised views, partitioned and foreign tables, outside the
 /// server's own schemas. Everything is qualified; the parameter is one more than the most that are taken.
 const RELATIONS: &str = "
-SELECT c.oid, n.nspname, c.relname, c.relkind, pg_catalog.obj_description(c.oid, 'pg_class')
+SELECT c.oid, n.nspname, c.relname, c.relkind, pg_catalog.obj_description(c.oid, 'pg_class'),
+       CASE WHEN c.reltuples > 0 OR c.relpages > 0 THEN GREATEST(c.reltuples, 0) END,
+       CASE WHEN c.relpages > 0 THEN c.relpages::float8 * pg_catalog.current_setting('block_size')::float8 END
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
 ORDER BY n.nspname, c.relname LIMIT $1::text::bigint";
@@ -47,6 +49,39 @@ WHERE i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AN
   AND (c.relkind = 'p' OR NOT c.relhassubclass) AND k.place <= i.indnkeyatts
 ORDER BY i.indrelid, i.indisprimary DESC, i.indexrelid, k.place";
 
+/// What views are defined as. Read with an empty search_path, so that every name in it is qualified.
+const DEFINITIONS: &str = "
+SELECT c.oid, d.definition
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+CROSS JOIN LATERAL (SELECT pg_catalog.pg_get_viewdef(c.oid) AS definition) d
+WHERE c.relkind IN ('v', 'm') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+  AND pg_catalog.octet_length(d.definition) <= 1000000";
+
+/// Functions that views call: named in them, behind their operators, or in the checks of the domains they cast to. Those
+/// that came with the server are not recorded as dependencies.
+const CALLS: &str = "
+WITH RECURSIVE used (view, class, object) AS (
+  SELECT r.ev_class, d.refclassid, d.refobjid
+  FROM pg_catalog.pg_rewrite r
+  JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = r.oid
+  WHERE r.ev_type = '1' AND d.refclassid IN ('pg_catalog.pg_proc'::pg_catalog.regclass,
+    'pg_catalog.pg_operator'::pg_catalog.regclass, 'pg_catalog.pg_type'::pg_catalog.regclass)
+  UNION
+  SELECT u.view, o.class, o.object
+  FROM used u CROSS JOIN LATERAL (
+    SELECT d.refclassid, d.refobjid FROM pg_catalog.pg_depend d WHERE d.classid = u.class AND d.objid = u.object
+      AND (u.class IN ('pg_catalog.pg_operator'::pg_catalog.regclass, 'pg_catalog.pg_constraint'::pg_catalog.regclass)
+        OR u.class = 'pg_catalog.pg_type'::pg_catalog.regclass AND d.refclassid = u.class)
+    UNION ALL
+    SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass, k.oid FROM pg_catalog.pg_constraint k
+    WHERE u.class = 'pg_catalog.pg_type'::pg_catalog.regclass AND k.contypid = u.object
+  ) o (class, object)
+)
+SELECT DISTINCT u.view, n.nspname, p.proname
+FROM used u JOIN pg_catalog.pg_proc p ON u.class = 'pg_catalog.pg_proc'::pg_catalog.regclass AND p.oid = u.object
+JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+ORDER BY u.view, n.nspname, p.proname";
+
 const FUNCTIONS: &str = "
 SELECT p.oid, n.nspname, p.proname, pg_catalog.format_type(t.type, NULL)
 FROM (SELECT p.* FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
@@ -64,10 +99,13 @@ pub(crate) async fn read(
     let limit = (relations_max + 1).to_string();
     let steps = [
         Step::new("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+        Step::new("SET LOCAL search_path = ''"),
         Step::with(RELATIONS, [limit.clone()]),
         Step::new(COLUMNS),
         Step::new(BUILT_ON),
         Step::new(UNIQUE_KEYS),
+        Step::new(DEFINITIONS),
+        Step::new(CALLS),
         Step::with(FUNCTIONS, [limit]),
         Step::new("COMMIT"),
     ];
@@ -91,8 +129,8 @@ struct Reading {
 impl Reading {
     fn take(&mut self, step: usize, row: &Row) -> Result<(), String> {
         match step {
-            1 => self.relation(row),
-            2 => self.on_relation(row, |relation| {
+            2 => self.relation(row),
+            3 => self.on_relation(row, |relation| {
                 relation.columns.push(Column {
                     name: text(row, 1)?,
                     type_name: text(row, 2)?,
@@ -101,12 +139,20 @@ impl Reading {
                 });
                 Ok(())
             }),
-            3 => self.on_relation(row, |relation| {
+            4 => self.on_relation(row, |relation| {
                 relation.built_on.push((text(row, 1)?, text(row, 2)?));
                 Ok(())
             }),
-            4 => self.unique_key(row),
-            5 => self.function(row),
+            5 => self.unique_key(row),
+            6 => self.on_relation(row, |relation| {
+                relation.definition = row.text(1).map(str::to_owned);
+                Ok(())
+            }),
+            7 => self.on_relation(row, |relation| {
+                relation.calls.push((text(row, 1)?, text(row, 2)?));
+                Ok(())
+            }),
+            8 => self.function(row),
             _ => Ok(()),
         }
     }
@@ -122,10 +168,10 @@ impl Reading {
             schema: text(row, 1)?,
             name: text(row, 2)?,
             kind,
-            columns: Vec::new(),
             comment: row.text(4).map(str::to_owned),
-            built_on: Vec::new(),
-            unique_keys: Vec::new(),
+            rows: number(row, 5),
+            bytes: number(row, 6),
+            ..Relation::default()
         });
         Ok(())
     }
@@ -178,6 +224,10 @@ impl Reading {
 
 fn text(row: &Row, column: usize) -> Result<String, String> {
     row.text(column).map(str::to_owned).ok_or_else(|| "a name in its catalog is missing or not UTF-8".to_owned())
+}
+
+fn number(row: &Row, column: usize) -> Option<f64> {
+    row.text(column).and_then(|text| text.parse().ok())
 }
 
 fn oid(row: &Row, column: usize) -> Result<u32, String> {

@@ -39,7 +39,7 @@ use record::Fragment;
 pub use chain::{Hash, Link, Malformed};
 pub use file::read_key;
 pub use parameters::Parameters;
-pub use record::{Event, Outcome, Record, Status};
+pub use record::{Event, Outcome, Record, Status, TicketNote};
 pub use sinks::{Row, SINKS, SinkConfig};
 pub use verify::{Damage, Finding, Report, verify};
 

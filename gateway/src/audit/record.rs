@@ -25,6 +25,20 @@ pub enum Event {
     Statement,
     /// A statement was typed for a client, and not run.
     Describe,
+    /// A statement was held, and a ticket opened for it.
+    TicketOpened,
+    /// Somebody approved a ticket.
+    TicketGranted,
+    /// Somebody refused a ticket.
+    TicketRefused,
+    /// The person who asked took a ticket back.
+    TicketCancelled,
+    /// A ticket's time was over.
+    TicketExpired,
+    /// A statement used a grant.
+    TicketUsed,
+    /// A statement that used a grant could not be sent to its source, and the use was given back.
+    TicketReturned,
 }
 
 /// What became of it.
@@ -37,6 +51,8 @@ pub enum Status {
     Ok,
     /// The policy, or the sign-in, refused it.
     Denied,
+    /// The policy lets it run once somebody has approved it.
+    Held,
     /// It failed.
     Failed,
     /// It was cancelled.
@@ -84,6 +100,25 @@ pub struct Record {
     pub policy_revision: Option<String>,
     /// Rules that fired, with file and line.
     pub rules: Vec<String>,
+    /// What rules in shadow mode would have done.
+    pub shadow: Vec<String>,
+    /// Tickets that the statement waits for or uses, or that the event is about.
+    pub tickets: Vec<TicketNote>,
+}
+
+/// What is recorded of a ticket: both sides of it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct TicketNote {
+    /// Its name.
+    pub ticket: String,
+    /// Who asked.
+    pub asker: String,
+    /// The statement that was held, as its own record names it.
+    pub held_statement_id: String,
+    /// Who decided.
+    pub decided_by: Option<String>,
+    /// Why, in their words.
+    pub reason: Option<String>,
 }
 
 /// What came of it.
@@ -107,6 +142,8 @@ pub struct Outcome {
 const NAME_BYTES_MAX: usize = 1024;
 const ERROR_BYTES_MAX: usize = 4096;
 const LIST_LENGTH_MAX: usize = 1000;
+/// Tickets in one record. There is one for each group of people whose approval a statement needs.
+const TICKETS_MAX: usize = 50;
 
 const TIMESTAMP: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
@@ -184,6 +221,19 @@ fn clip_list(list: &[String]) -> Vec<Cow<'_, str>> {
     kept
 }
 
+impl TicketNote {
+    fn clipped(&self) -> Self {
+        let name = |text: &String| clip(text, NAME_BYTES_MAX).into_owned();
+        Self {
+            ticket: name(&self.ticket),
+            asker: name(&self.asker),
+            held_statement_id: name(&self.held_statement_id),
+            decided_by: self.decided_by.as_ref().map(name),
+            reason: self.reason.as_ref().map(name),
+        }
+    }
+}
+
 fn members(object: &impl serde::Serialize) -> String {
     // Strings, numbers and lists of them: serialising cannot fail.
     let text = serde_json::to_string(object).unwrap_or_default();
@@ -220,6 +270,10 @@ struct Known<'a> {
     tables: Vec<Cow<'a, str>>,
     policy_revision: Option<Cow<'a, str>>,
     rules: Vec<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    shadow: Vec<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tickets: Vec<TicketNote>,
 }
 
 impl<'a> Known<'a> {
@@ -248,6 +302,8 @@ impl<'a> Known<'a> {
             tables: clip_list(&record.tables),
             policy_revision: record.policy_revision.as_deref().map(name),
             rules: clip_list(&record.rules),
+            shadow: clip_list(&record.shadow),
+            tickets: record.tickets.iter().take(TICKETS_MAX).map(TicketNote::clipped).collect(),
         }
     }
 }
@@ -318,6 +374,18 @@ pub(super) mod tests {
             tables: vec!["sales.orders".to_owned()],
             policy_revision: Some("0123456789abcdef".to_owned()),
             rules: vec!["rule \"row_limit\" (rows.json:1)".to_owned()],
+            shadow: Vec::new(),
+            tickets: Vec::new(),
+        }
+    }
+
+    fn note(text: &str) -> TicketNote {
+        TicketNote {
+            ticket: text.to_owned(),
+            asker: text.to_owned(),
+            held_statement_id: text.to_owned(),
+            decided_by: Some(text.to_owned()),
+            reason: Some(text.to_owned()),
         }
     }
 
@@ -376,6 +444,7 @@ pub(super) mod tests {
         }
         record.tables = vec![long.clone(); 2_000];
         record.rules = vec![long.clone(); 2_000];
+        record.tickets = vec![note(&long); 2_000];
         let outcome = Outcome { error: Some(long.clone()), sqlstate: Some(long), ..Outcome::default() };
         let body = Fragment::new(&record, 64_000).finished(None, &outcome, Duration::ZERO);
         assert!(body.len() < 3_000_000, "{}", body.len());

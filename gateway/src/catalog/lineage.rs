@@ -117,10 +117,8 @@ mod tests {
             schema: "s".to_owned(),
             name: name.to_owned(),
             kind,
-            columns: Vec::new(),
-            comment: None,
             built_on: on.iter().map(|name| ("s".to_owned(), (*name).to_owned())).collect(),
-            unique_keys: Vec::new(),
+            ..Relation::default()
         }
     }
 

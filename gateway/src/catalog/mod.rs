@@ -23,7 +23,7 @@ pub struct Snapshot {
 #[derive(Debug)]
 pub struct Entry {
     /// As the source describes it.
-    pub relation: Relation,
+    pub relation: Arc<Relation>,
     /// As rules know it.
     pub facts: Arc<TableFacts>,
     /// The tables it is built on through every layer: what a view reads, the children that answer with a table, and the
@@ -52,7 +52,8 @@ impl Snapshot {
         let mut relations: HashMap<String, HashMap<String, Entry>> = HashMap::new();
         for ((relation, built_on), facts) in metadata.relations.into_iter().zip(closures).zip(&facts) {
             let names = relations.entry(relation.schema.clone()).or_default();
-            names.insert(relation.name.clone(), Entry { relation, facts: Arc::clone(facts), built_on });
+            let name = relation.name.clone();
+            names.insert(name, Entry { relation: Arc::new(relation), facts: Arc::clone(facts), built_on });
         }
         let mut functions: HashMap<String, HashSet<String>> = HashMap::new();
         for function in metadata.functions {

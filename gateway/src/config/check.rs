@@ -26,6 +26,9 @@ pub(super) fn names(tree: &Node, findings: &mut Findings) {
 pub(super) fn together(settings: &Settings, tree: &Node, findings: &mut Findings) {
     listeners(settings, tree, findings);
     databases(settings, tree, findings);
+    if let Some((key, message)) = settings.store.problem() {
+        findings.error(place_of(tree, &["store", key]), format!("store.{key}: {message}"), None);
+    }
     if !settings.audit.has_sinks() {
         let hint = "add `audit: [ { type: file, path: audit.jsonl } ]`".to_owned();
         findings.error(

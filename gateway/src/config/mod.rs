@@ -29,7 +29,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use crate::{audit, auth, http, log, server, session, sources, statement};
+use crate::{approvals, audit, auth, http, log, server, session, sources, statement, store};
 use document::{BYTES_MAX, Node};
 use problem::Findings;
 
@@ -64,6 +64,9 @@ pub struct Settings {
     /// How much one client, one session and one statement may use.
     #[schemars(default)]
     pub limits: Limits,
+    /// Where the gateway keeps its own state: tickets of held statements, and who has read which source before.
+    #[schemars(default)]
+    pub store: store::Config,
     /// The listener for health and metrics. Default: none.
     #[schemars(default)]
     pub http: Option<http::Config>,
@@ -105,6 +108,8 @@ pub struct Limits {
     pub statement: statement::Limits,
     /// Of reading what the sources hold.
     pub sources: sources::Config,
+    /// Of held statements.
+    pub approvals: approvals::Config,
 }
 
 /// Settings that make sense, and where they came from.
@@ -224,6 +229,7 @@ impl Settings {
         let policies = sections.one("policies", None);
         let audit = sections.one("audit", Some(audit::Config::default));
         let limits = sections.one("limits", Some(Limits::default));
+        let store = sections.one("store", Some(store::Config::default));
         let http = sections.one("http", Some(Option::default));
         let log = sections.one("log", Some(log::Config::default));
         Some(Self {
@@ -234,6 +240,7 @@ impl Settings {
             policies: policies?,
             audit: audit?,
             limits: limits?,
+            store: store?,
             http: http?,
             log: log?,
         })

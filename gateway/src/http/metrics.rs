@@ -31,7 +31,7 @@ static TABLE: &[(&str, Shape, Unit, &str)] = &[
     ("passgate_sessions", Gauge, Unit::Count, "Clients connected now."),
     ("passgate_sessions_total", Counter, Unit::Count, "Clients that have connected."),
     ("passgate_sign_ins_total", Counter, Unit::Count, "Sign-ins by method and outcome."),
-    ("passgate_statements_total", Counter, Unit::Count, "Statements that have come to an end, by outcome: ok, denied, failed, cancelled, abandoned."),
+    ("passgate_statements_total", Counter, Unit::Count, "Statements that have come to an end, by outcome: ok, denied, held, failed, cancelled, abandoned."),
     ("passgate_decision_seconds", Histogram, Unit::Seconds, "Time to resolve a statement's names and ask the policy."),
     ("passgate_backend_seconds", Histogram, Unit::Seconds, "Time from the start of a statement at its source to the end of its answer."),
     ("passgate_rows_total", Counter, Unit::Count, "Rows answered by sources."),
@@ -44,6 +44,7 @@ static TABLE: &[(&str, Shape, Unit, &str)] = &[
     ("passgate_audit_records_total", Counter, Unit::Count, "Audit records by outcome: written or refused."),
     ("passgate_audit_write_seconds", Histogram, Unit::Seconds, "Time to write a batch of audit records."),
     ("passgate_reloads_total", Counter, Unit::Count, "Reloads on SIGHUP by what was read again and outcome: taken or refused."),
+    ("passgate_tickets_total", Counter, Unit::Count, "Tickets of held statements by what happened to them: opened, granted, refused, cancelled, expired, used, returned."),
     ("passgate_audit_backlog_records", Gauge, Unit::Count, "Audit records that wait for a failing sink."),
 ];
 

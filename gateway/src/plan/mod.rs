@@ -7,9 +7,11 @@
 //!
 //! All of it is pure: whatever has to be waited for was fetched before.
 
+mod definition;
 mod estimate;
 mod fetch;
 mod functions;
+mod model;
 mod parameter_types;
 mod resolve;
 mod rewrite;
@@ -21,17 +23,17 @@ use std::sync::Arc;
 
 use passgate_connectors::{Gives, Query};
 use passgate_policy::{
-    DischargeError, Facts, FunctionUse, Governed, Identity, Permit, Permitted, Place, Request, SourceName,
-    StatementDigest, StatementKind, TableUse, Unlinked, Work, Write,
+    DischargeError, Facts, FunctionUse, Governed, Identity, Obligation, Permit, Permitted, Place, Request, SourceName,
+    StatementDigest, StatementKind, TableName, TableUse, Unlinked, Work, Write,
 };
 use sha2::{Digest, Sha256};
 
-use crate::catalog::Snapshot;
 use crate::error::ClientError;
 use crate::statement::{self, Delivery, ExplainOptions, Kind, Statement, tree};
 
 pub use estimate::{Reading, read as read_estimate};
 pub use fetch::fetch;
+pub use model::{Entry, Model, Unreadable, ViewBody};
 
 /// A statement whose every name is resolved.
 #[derive(Clone, Debug)]
@@ -49,6 +51,8 @@ pub struct Plan {
     unlinked: Vec<Unlinked>,
     writes: Vec<Write>,
     work: Vec<Work>,
+    /// Views that are read and whose definitions the gateway cannot read.
+    unreadable: Vec<(Arc<Unreadable>, Place)>,
     missing: Option<Error>,
 }
 
@@ -70,11 +74,11 @@ impl Plan {
     }
 }
 
-/// Resolves every name of a query, an EXPLAIN or a write against the snapshot. Pure.
+/// Resolves every name of a query, an EXPLAIN or a write against the model. Pure.
 ///
 /// A name that does not exist is no error yet: [`rewrite`] tells it, after the policy has allowed the rest, so that
 /// nobody learns from a refusal what exists.
-pub fn resolve(statement: &Statement, snapshot: &Snapshot) -> Result<Plan, Error> {
+pub fn resolve(statement: &Statement, model: &Model) -> Result<Plan, Error> {
     let (kind, explain, tree) = match &statement.kind {
         Kind::Query(tree) | Kind::Copy(tree, _) | Kind::Declare(tree, _) => (StatementKind::Query, None, Some(tree)),
         Kind::Explain(tree, options) => (StatementKind::Explain, Some(*options), Some(tree)),
@@ -97,15 +101,16 @@ pub fn resolve(statement: &Statement, snapshot: &Snapshot) -> Result<Plan, Error
     };
     let mut query = tree.map(|tree| (**tree).clone());
     let found = match &mut query {
-        Some(query) => resolve::resolve(query, snapshot)?,
+        Some(query) => resolve::resolve(query, model, resolve::Names::Default)?,
         None => resolve::Found::default(),
     };
     let work = query.as_ref().map(work::measure).unwrap_or_default();
     let kind = if statement.writes.is_empty() { kind } else { StatementKind::Write };
-    let digest = digest(snapshot.source(), explain, query.as_ref(), &statement.text);
+    let source = model.snapshot().source();
+    let digest = digest(source, explain, query.as_ref(), &statement.text);
     Ok(Plan {
         digest,
-        source: snapshot.source().clone(),
+        source: source.clone(),
         kind,
         explain,
         delivery,
@@ -115,6 +120,7 @@ pub fn resolve(statement: &Statement, snapshot: &Snapshot) -> Result<Plan, Error
         unlinked: found.unlinked,
         writes: statement.writes.clone(),
         work,
+        unreadable: found.unreadable,
         missing: found.missing,
     })
 }
@@ -157,6 +163,7 @@ pub fn rewrite(plan: Plan, permit: Permit, parameter_types: Vec<u32>) -> Result<
     if let Some(missing) = &plan.missing {
         return Err(missing.clone());
     }
+    must_be_readable(&plan.unreadable, permit.obligations())?;
     let finish = |plan: Plan| {
         let query = plan.query.as_ref().ok_or_else(Error::internal)?;
         let text = plan.delivery.around(&rewrite::text(query, plan.explain)?);
@@ -175,6 +182,23 @@ fn gives(delivery: &Delivery) -> Gives {
         Delivery::Cursor(cursor) if cursor.hold => Gives::HeldCursor,
         Delivery::Cursor(_) => Gives::Cursor,
     }
+}
+
+/// A view that cannot be read could call anything that the server came with, and nothing below it can be governed.
+fn must_be_readable(views: &[(Arc<Unreadable>, Place)], obligations: &[Obligation]) -> Result<(), Error> {
+    let governed = |table: &TableName| {
+        obligations.iter().any(|obligation| match obligation {
+            Obligation::LimitRows { .. } => false,
+            Obligation::FilterRows { table: other, .. }
+            | Obligation::MaskColumn { table: other, .. }
+            | Obligation::HideColumn { table: other, .. } => other == table,
+        })
+    };
+    let refused = views.iter().find(|(unreadable, _)| {
+        !unreadable.only_computes || unreadable.built_on.iter().any(|facts| governed(&facts.name))
+    });
+    let Some((unreadable, at)) = refused else { return Ok(()) };
+    Err(Error::unreadable_view(unreadable).at(*at))
 }
 
 /// A name that does not resolve (42P01, 42883) or a form that cannot be planned (0A000).
@@ -213,6 +237,12 @@ impl Error {
     /// Something that a policy may ask for and the gateway cannot do yet.
     pub fn not_built(what: &str) -> Self {
         Self::new("0A000", format!("{what} are not built yet"))
+    }
+
+    fn unreadable_view(unreadable: &Unreadable) -> Self {
+        let Unreadable { view, reason, .. } = unreadable;
+        Self::new("0A000", format!("the definition of view \"{view}\" cannot be read by the gateway: {reason}"))
+            .hint("Name the tables it is made of, or ask its owner to write it with what the gateway knows.")
     }
 
     fn not_faithful() -> Self {

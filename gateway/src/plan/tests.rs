@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use passgate_connectors::{Column, Function, Metadata, Relation, RelationKind};
-use passgate_policy::{Obligation, RuleReference};
+use passgate_policy::RuleReference;
 
 use super::*;
+use crate::catalog::Snapshot;
 use crate::statement::{Limits, parse};
 
 fn relation(name: &str, columns: &[&str]) -> Relation {
@@ -14,39 +15,57 @@ fn relation(name: &str, columns: &[&str]) -> Relation {
     Relation {
         schema: schema.to_owned(),
         name: name.to_owned(),
-        kind: RelationKind::Table,
         columns: columns
             .iter()
             .map(|name| Column { name: (*name).to_owned(), type_name: "text".to_owned(), type_oid: 25, comment: None })
             .collect(),
-        comment: None,
-        built_on: Vec::new(),
         unique_keys: vec![vec!["id".to_owned()]],
+        ..Relation::default()
     }
 }
 
-fn snapshot() -> Snapshot {
+fn view(name: &str, columns: &[&str], on: &[&str], definition: &str) -> Relation {
+    let on = on.iter().map(|name| name.split_once('.').unwrap());
+    Relation {
+        kind: RelationKind::View,
+        built_on: on.map(|(schema, name)| (schema.to_owned(), name.to_owned())).collect(),
+        unique_keys: Vec::new(),
+        definition: Some(definition.to_owned()),
+        ..relation(name, columns)
+    }
+}
+
+fn model_of(relations: Vec<Relation>) -> Model {
     let metadata = Metadata {
         server_version: "15.0".to_owned(),
-        relations: vec![
-            relation("sales.orders", &["id", "customer", "amount"]),
-            relation("sales.customers", &["id", "name", "region"]),
-            relation("sales.regions", &["region", "label"]),
-            relation("hidden.salaries", &["id", "amount"]),
-            relation("sales.Orders", &["id"]),
-        ],
+        relations,
         functions: vec![Function {
             schema: "sales".to_owned(),
             name: "quarter".to_owned(),
             arguments: vec!["date".to_owned()],
         }],
     };
-    Snapshot::new(SourceName::new("shop"), "sales".to_owned(), metadata)
+    let snapshot = Snapshot::new(SourceName::new("shop"), "sales".to_owned(), metadata);
+    Model::new(Arc::new(snapshot), &passgate_policy::compile(&[], None, &passgate_policy::NoSql).unwrap())
+}
+
+fn model() -> Model {
+    model_of(vec![
+        relation("sales.orders", &["id", "customer", "amount"]),
+        relation("sales.customers", &["id", "name", "region"]),
+        relation("sales.regions", &["region", "label"]),
+        relation("hidden.salaries", &["id", "amount"]),
+        relation("sales.Orders", &["id"]),
+    ])
+}
+
+fn plan_on(model: &Model, text: &str) -> Result<Plan, Error> {
+    let statement = parse(text, &Limits::default()).unwrap_or_else(|error| panic!("{text}: {error:?}")).remove(0);
+    resolve(&statement, model)
 }
 
 fn plan(text: &str) -> Result<Plan, Error> {
-    let statement = parse(text, &Limits::default()).unwrap_or_else(|error| panic!("{text}: {error:?}")).remove(0);
-    resolve(&statement, &snapshot())
+    plan_on(&model(), text)
 }
 
 fn tables(text: &str) -> Vec<String> {
@@ -237,4 +256,106 @@ fn the_request_holds_what_was_found() {
     assert_eq!(request.kind, StatementKind::Write);
     assert_eq!(request.writes[0].command, "FOR UPDATE");
     assert_eq!(request.tables[0].at, Place { line: 2, column: 3 });
+}
+
+#[test]
+fn a_view_calls_what_its_definition_calls() {
+    let model = model_of(vec![
+        relation("sales.orders", &["id", "status"]),
+        view(
+            "sales.slow",
+            &["id"],
+            &["sales.orders"],
+            " SELECT orders.id, pg_sleep((1)::double precision) FROM sales.orders;",
+        ),
+        view("sales.slower", &["id"], &["sales.slow", "sales.orders"], " SELECT slow.id FROM sales.slow;"),
+        Relation {
+            calls: vec![("sales".to_owned(), "alike".to_owned())],
+            ..view(
+                "sales.odd",
+                &["id"],
+                &["sales.orders"],
+                " SELECT orders.id FROM sales.orders WHERE (orders.id OPERATOR(sales.===) orders.id);",
+            )
+        },
+        Relation {
+            kind: RelationKind::MaterializedView,
+            ..view("sales.copy", &["id"], &["sales.slow", "sales.orders"], " SELECT slow.id FROM sales.slow;")
+        },
+    ]);
+    let calls = |text: &str| -> Vec<(String, bool, u64)> {
+        let functions = plan_on(&model, text).unwrap().functions;
+        functions
+            .into_iter()
+            .map(|used| (format!("{}.{}", used.schema, used.name), used.pure, used.at.column))
+            .collect()
+    };
+    assert_eq!(calls("SELECT * FROM slow"), [("pg_catalog.pg_sleep".to_owned(), false, 15)]);
+    assert_eq!(calls("SELECT 1 FROM slower"), [("pg_catalog.pg_sleep".to_owned(), false, 15)]);
+    assert_eq!(calls("SELECT * FROM odd"), [("sales.alike".to_owned(), false, 15)]);
+    assert_eq!(calls("SELECT * FROM copy"), [], "it was filled by others");
+}
+
+#[test]
+fn a_view_that_cannot_be_read_is_refused_where_it_matters() {
+    let enumeration = " SELECT orders.id FROM sales.orders WHERE (orders.status = 'open'::sales.status);";
+    let model = model_of(vec![
+        relation("sales.orders", &["id", "status"]),
+        view("sales.open", &["id"], &["sales.orders"], enumeration),
+        view("sales.over", &["id"], &["sales.open", "sales.orders"], " SELECT open.id FROM sales.open;"),
+        view("sales.secret", &["id"], &["sales.orders"], " SELECT query_to_xml('x'::sales.status) FROM sales.orders;"),
+    ]);
+    let rule = RuleReference { policy: "p".into(), file: "f".into(), line: 1 };
+    let table = TableName { source: SourceName::new("shop"), schema: "sales".to_owned(), table: "orders".to_owned() };
+    let hide = [Obligation::HideColumn { table, column: "status".to_owned(), rule: rule.clone() }];
+    let check = |text: &str, obligations: &[Obligation]| {
+        must_be_readable(&plan_on(&model, text).unwrap().unreadable, obligations).map_err(|error| error.message)
+    };
+    assert_eq!(check("SELECT * FROM open", &[]), Ok(()));
+    assert_eq!(check("SELECT * FROM over", &[Obligation::LimitRows { rows: 1, rule }]), Ok(()));
+    let reason = "type \"sales.status\" is not a built-in type the gateway knows";
+    for text in ["SELECT * FROM open", "SELECT * FROM over"] {
+        let expected = format!("the definition of view \"sales.open\" cannot be read by the gateway: {reason}");
+        assert_eq!(check(text, &hide), Err(expected), "{text}");
+    }
+    assert!(check("SELECT * FROM secret", &[]).is_err());
+    assert_eq!(check("SELECT * FROM orders", &hide), Ok(()));
+}
+
+#[test]
+fn the_names_of_a_view_are_its_own() {
+    let model = model_of(vec![
+        relation("sales.orders", &["id"]),
+        relation("other.orders", &["id"]),
+        view("sales.both", &["id"], &["other.orders"], " SELECT orders.id FROM other.orders;"),
+        view("sales.roles", &["id"], &[], " SELECT pg_authid.oid AS id FROM pg_authid;"),
+        view("sales.unqualified", &["id"], &["sales.orders"], " SELECT orders.id FROM orders;"),
+    ]);
+    let body = |name: &str| model.relation("sales", name).unwrap().view.clone().unwrap();
+    assert_eq!(body("both").unwrap().tables[0].name().to_string(), "other.orders");
+    for name in ["roles", "unqualified"] {
+        let unreadable = body(name).unwrap_err();
+        assert!(!unreadable.only_computes || name == "unqualified", "{name}: {}", unreadable.reason);
+    }
+}
+
+#[test]
+fn tags_flow_to_views_and_children() {
+    let tagged = |mut relation: Relation, comment: &str| {
+        relation.comment = Some(comment.to_owned());
+        relation
+    };
+    let child =
+        Relation { built_on: vec![("sales".to_owned(), "visits".to_owned())], ..relation("sales.visits_1", &["id"]) };
+    let model = model_of(vec![
+        tagged(relation("sales.visits", &["id"]), "tag:phi"),
+        child,
+        view("sales.recent", &["id"], &["sales.visits"], " SELECT visits.id FROM sales.visits;"),
+        view("sales.of_child", &["id"], &["sales.visits_1"], " SELECT visits_1.id FROM sales.visits_1;"),
+    ]);
+    for name in ["visits", "visits_1", "recent", "of_child"] {
+        let entry = model.relation("sales", name).unwrap();
+        assert_eq!(entry.facts.tags.iter().map(ToString::to_string).collect::<Vec<_>>(), ["phi"], "{name}");
+        assert!(entry.built_on.iter().all(|facts| !facts.tags.is_empty()), "{name}");
+    }
 }

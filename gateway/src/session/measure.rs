@@ -31,6 +31,7 @@ pub(super) fn statement(status: Status) {
         Status::Started => "started",
         Status::Ok => "ok",
         Status::Denied => "denied",
+        Status::Held => "held",
         Status::Failed => "failed",
         Status::Cancelled => "cancelled",
         Status::Abandoned => "abandoned",

@@ -189,6 +189,8 @@ impl Session<Ready> {
             tables: Vec::new(),
             policy_revision: None,
             rules: Vec::new(),
+            shadow: Vec::new(),
+            tickets: Vec::new(),
         }
     }
 
@@ -234,16 +236,16 @@ impl Session<Ready> {
     ) -> Result<Permission, Failure> {
         let (services, state) = (self.services.clone(), &self.state);
         let (source, caller) = (state.source.clone(), state.caller.clone());
-        let snapshot = self.attended(services.sources.snapshot(&source, &caller)).await?;
+        let policies = services.policies.borrow().clone();
+        let model = self.attended(services.sources.model(&source, &caller, &policies)).await?;
         let begun = Instant::now();
-        let plan = plan::resolve(statement, &snapshot).map_err(Failure::statement)?;
+        let plan = plan::resolve(statement, &model).map_err(Failure::statement)?;
         if plan.missing().is_some() {
             // The source may have got it since it was last read.
             services.sources.note_missing(&source, &caller);
         }
         record.tables = plan.tables().iter().map(|used| used.name().to_string()).collect();
         let request = plan::request(&plan, &caller.identity, self.facts());
-        let policies = services.policies.borrow().clone();
         record.policy_revision = Some(policies.revision().to_string());
         let decision = decide(&policies, &request);
         measure::decision(begun.elapsed());

@@ -155,6 +155,8 @@ impl Session<Startup> {
             tables: Vec::new(),
             policy_revision: None,
             rules: Vec::new(),
+            shadow: Vec::new(),
+            tickets: Vec::new(),
         }
     }
 

@@ -51,6 +51,11 @@ CREATE UNIQUE INDEX ON staff (grade) WHERE grade > 3; CREATE UNIQUE INDEX ON sta
 CREATE FUNCTION twice(a int, b numeric(8,2)) RETURNS int LANGUAGE sql AS 'SELECT a * 2';
 CREATE FUNCTION become(who text) RETURNS text LANGUAGE sql AS $$ SELECT set_config('session_authorization', who, false) $$;
 CREATE VIEW trap AS SELECT become('mighty');
+CREATE FUNCTION is_code(text) RETURNS boolean LANGUAGE sql AS 'SELECT length($1) < 9';
+CREATE DOMAIN code AS text CHECK (is_code(VALUE));
+CREATE FUNCTION alike(a text, b text) RETURNS boolean LANGUAGE sql AS 'SELECT a = b';
+CREATE OPERATOR === (LEFTARG = text, RIGHTARG = text, FUNCTION = alike);
+CREATE VIEW odd AS SELECT 'x'::code AS code FROM sales s WHERE s.region === s.code;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO PUBLIC;
 "#;
 

@@ -464,6 +464,17 @@ async fn the_catalog_is_read() {
     assert_eq!(on("staff"), ["people"]);
     assert!(of("people").unique_keys.is_empty(), "staff may hold the same id again");
     assert!(of("staff").unique_keys.is_empty());
+    assert_eq!(
+        of("sales_view").definition.as_deref(),
+        Some(" SELECT sales.id,\n    sales.region\n   FROM public.sales;"),
+        "every name in it is qualified"
+    );
+    assert_eq!((sales.definition.as_deref(), sales.calls.len()), (None, 0));
+    let calls = |name: &str| of(name).calls.iter().map(|(_, name)| name.clone()).collect::<Vec<_>>();
+    assert_eq!(calls("trap"), ["become"]);
+    assert_eq!(calls("odd"), ["alike", "is_code"], "behind an operator, and in the check of a domain");
+    assert_eq!(calls("sales_view"), Vec::<String>::new());
+    assert_eq!((sales.rows, sales.bytes), (None, None), "nobody has counted yet");
     assert!(!metadata.relations.iter().any(|relation| relation.schema.starts_with("pg_")));
     let twice = metadata.functions.iter().find(|function| function.name == "twice").unwrap();
     assert_eq!(twice.arguments, ["integer", "numeric"]);

@@ -12,6 +12,7 @@ mod predicates;
 mod scope;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use passgate_policy::{FunctionUse, Place, TableUse, Unlinked};
 
@@ -20,7 +21,7 @@ use self::links::{Links, Relations};
 use self::names::texts;
 use self::scope::rename;
 use super::Error;
-use crate::catalog::Snapshot;
+use super::model::{Model, Unreadable};
 use crate::statement::tree::{Body, Distinct, Expression, Limit, Literal, Order, Query, Select, SetOperator, With};
 
 type Result<T> = std::result::Result<T, Error>;
@@ -31,14 +32,30 @@ pub(super) struct Found {
     pub(super) tables: Vec<TableUse>,
     pub(super) functions: Vec<FunctionUse>,
     pub(super) unlinked: Vec<Unlinked>,
+    /// Views that are read and whose definitions cannot be, with the place of whatever reads them.
+    pub(super) unreadable: Vec<(Arc<Unreadable>, Place)>,
     /// The first name that does not exist. Told only once the policy has allowed the rest, so that a refusal does not
     /// show what exists.
     pub(super) missing: Option<Error>,
 }
 
+/// Where a name without a schema is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Names {
+    /// In the source's default schema, as people write.
+    Default,
+    /// Nowhere: all names are qualified but those of `pg_catalog`, as a source prints the definition of a view.
+    Qualified,
+}
+
 /// Resolves a query in place.
-pub(super) fn resolve(query: &mut Query, snapshot: &Snapshot) -> Result<Found> {
-    let mut resolver = Resolver { snapshot, found: Found::default(), common_tables: Vec::new(), frames: Vec::new() };
+pub(super) fn resolve(query: &mut Query, model: &Model, names: Names) -> Result<Found> {
+    let schema = match names {
+        Names::Default => model.snapshot().default_schema(),
+        Names::Qualified => "pg_catalog",
+    };
+    let mut resolver =
+        Resolver { model, schema, found: Found::default(), common_tables: Vec::new(), frames: Vec::new() };
     resolver.query(query)?;
     Ok(resolver.found)
 }
@@ -78,7 +95,9 @@ struct FromScope {
 }
 
 struct Resolver<'a> {
-    snapshot: &'a Snapshot,
+    model: &'a Model,
+    /// The schema of names without one.
+    schema: &'a str,
     found: Found,
     common_tables: Vec<CommonTable>,
     frames: Vec<FromScope>,

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use passgate_policy::{FunctionUse, Place, TableFacts, TableName, TableUse};
+use passgate_policy::{FunctionUse, Place, TableFacts, TableKind, TableName, TableUse};
 
 use super::scope::derived_leaf;
 use super::{Leaf, Resolver, Result, Shape};
+use crate::catalog::Snapshot;
+use crate::plan::model::{Entry, Unreadable, ViewBody};
 use crate::plan::{Error, functions};
 use crate::statement::SYNTAX_FUNCTIONS;
 use crate::statement::tree::{Alias, Arguments, Expression, Literal, Name, Path, Type};
@@ -24,7 +26,7 @@ impl Resolver<'_> {
                 .at(at)
                 .hint("psql's \\d and the like read it. Name tables directly; SHOW tells settings."));
         }
-        let known = self.snapshot.relation(&schema, &table);
+        let known = self.model.relation(&schema, &table);
         let built_on = known.map_or_else(|| Arc::from([]), |entry| Arc::clone(&entry.built_on));
         let unique_keys = known.map_or_else(Vec::new, |entry| entry.relation.unique_keys.clone());
         let columns = known.map(|entry| entry.facts.columns.iter().map(|column| column.name.clone()).collect());
@@ -34,8 +36,13 @@ impl Resolver<'_> {
                 Error::new("42P01", format!("relation \"{written}\" does not exist")).at(at)
             });
         }
+        if let Some(Entry { facts, view: Some(view), .. }) = known
+            && facts.kind == TableKind::View
+        {
+            self.view(view, at);
+        }
         let facts = known.map(|entry| Arc::clone(&entry.facts)).unwrap_or_else(|| {
-            let source = self.snapshot.source().clone();
+            let source = self.snapshot().source().clone();
             let name = TableName { source, schema: schema.clone(), table: table.clone() };
             Arc::new(TableFacts::named(name))
         });
@@ -47,17 +54,27 @@ impl Resolver<'_> {
         Ok(leaf)
     }
 
+    /// Reading a view calls what it calls. A materialised view was filled by others, and calls nothing.
+    fn view(&mut self, view: &std::result::Result<Arc<ViewBody>, Arc<Unreadable>>, at: Place) {
+        let (functions, unreadable) = match view {
+            Ok(body) => (&body.functions, body.unreadable.as_slice()),
+            Err(unreadable) => (&unreadable.functions, std::slice::from_ref(unreadable)),
+        };
+        self.found.functions.extend(functions.iter().map(|function| FunctionUse { at, ..function.clone() }));
+        self.found.unreadable.extend(unreadable.iter().map(|unreadable| (Arc::clone(unreadable), at)));
+    }
+
     /// Schema and table of a name. What PostgreSQL's own catalog would answer is named as such, never as the user's.
     pub(super) fn table_name(&self, name: &Path) -> Result<(String, String)> {
         match name.0.as_slice() {
             [table] => {
-                let own = self.snapshot.relation(self.snapshot.default_schema(), &table.text).is_some();
+                let own = self.model.relation(self.schema, &table.text).is_some();
                 let catalog = !own && table.text.starts_with("pg_");
-                let schema = if catalog { "pg_catalog" } else { self.snapshot.default_schema() };
+                let schema = if catalog { "pg_catalog" } else { self.schema };
                 Ok((schema.to_owned(), table.text.clone()))
             }
             [schema, table] => Ok((schema.text.clone(), table.text.clone())),
-            [database, schema, table] if database.text == self.snapshot.source().as_str() => {
+            [database, schema, table] if database.text == self.snapshot().source().as_str() => {
                 Ok((schema.text.clone(), table.text.clone()))
             }
             [database, ..] => {
@@ -66,6 +83,10 @@ impl Resolver<'_> {
             }
             [] => Err(Error::internal()),
         }
+    }
+
+    fn snapshot(&self) -> &Snapshot {
+        self.model.snapshot()
     }
 
     pub(super) fn missing(&mut self, error: impl FnOnce() -> Error) {
@@ -103,7 +124,7 @@ impl Resolver<'_> {
     }
 
     pub(super) fn column(&mut self, path: &mut Path) {
-        if path.0.len() == 4 && path.0.first().is_some_and(|name| name.text == self.snapshot.source().as_str()) {
+        if path.0.len() == 4 && path.0.first().is_some_and(|name| name.text == self.snapshot().source().as_str()) {
             path.0.remove(0);
         }
         let found = self.find(path);
@@ -146,8 +167,8 @@ impl Resolver<'_> {
         let (schema, name, at) = match path.0.as_slice() {
             [name] if SYNTAX_FUNCTIONS.contains(&name.text.as_str()) => return Ok(false),
             [name] => {
-                let own = self.snapshot.default_schema();
-                let built_in = functions::is_built_in(&name.text) || !self.snapshot.has_function(own, &name.text);
+                let own = self.schema;
+                let built_in = functions::is_built_in(&name.text) || !self.snapshot().has_function(own, &name.text);
                 (if built_in { "pg_catalog" } else { own }.to_owned(), name.text.clone(), name.at)
             }
             [schema, name] => (schema.text.clone(), name.text.clone(), schema.at),
@@ -160,7 +181,7 @@ impl Resolver<'_> {
         let known = if schema == "pg_catalog" {
             functions::is_built_in(&name)
         } else {
-            self.snapshot.has_function(&schema, &name)
+            self.snapshot().has_function(&schema, &name)
         };
         if !known {
             self.missing(|| Error::new("42883", format!("function {name} does not exist")).at(at));
@@ -189,8 +210,8 @@ impl Resolver<'_> {
             _ => return None,
         };
         let text = match name {
-            "current_schema" => self.snapshot.default_schema(),
-            _ => self.snapshot.source().as_str(),
+            "current_schema" => self.snapshot().default_schema(),
+            _ => self.snapshot().source().as_str(),
         };
         let literal = Expression::Literal(Literal::String(text.to_owned()));
         let to = Type { name: "name".to_owned(), modifiers: Vec::new(), dimensions: 0 };
