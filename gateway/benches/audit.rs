@@ -80,5 +80,6 @@ fn record(number: u32) -> Record {
         rules: vec!["rule \"row_limit\" (rows.json:1)".to_owned()],
         shadow: Vec::new(),
         tickets: Vec::new(),
+        estimate: None,
     }
 }

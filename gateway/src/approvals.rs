@@ -530,6 +530,7 @@ fn of_nobody(ticket: &Ticket) -> Record {
         tables: Vec::new(),
         policy_revision: Some(ticket.binding.revision.clone()),
         rules: ticket.asks.iter().map(|ask| ask.rule.clone()).collect(),
+        estimate: None,
         shadow: Vec::new(),
         tickets: Vec::new(),
     }

@@ -402,6 +402,11 @@ impl EstimatePermit {
         self.0.discharge(plan, meet, finish)
     }
 
+    /// What must be done first.
+    pub fn obligations(&self) -> &[Obligation] {
+        &self.0.obligations
+    }
+
     /// The policies it was decided under.
     pub fn revision(&self) -> &Revision {
         &self.0.revision

@@ -62,6 +62,10 @@ impl Settings for Config {
         sink.rotate_bytes = self.rotate_bytes;
         Ok(Box::new(sink))
     }
+
+    fn history(&self, folder: &Path) -> Option<PathBuf> {
+        Some(folder.join(&self.path))
+    }
 }
 
 impl Config {

@@ -17,6 +17,7 @@
 mod chain;
 mod file;
 mod head;
+mod history;
 mod journal;
 mod parameters;
 mod record;
@@ -38,6 +39,7 @@ use record::Fragment;
 
 pub use chain::{Hash, Link, Malformed};
 pub use file::read_key;
+pub use history::{Estimated, RecordedEstimate};
 pub use parameters::Parameters;
 pub use record::{Event, Outcome, Record, Status, TicketNote};
 pub use sinks::{Row, SINKS, SinkConfig};
@@ -110,6 +112,15 @@ impl Config {
     /// Whether records go anywhere at all.
     pub fn has_sinks(&self) -> bool {
         !self.sinks.is_empty()
+    }
+
+    /// What became of the statements that were recorded last, oldest first: those of which an estimate was made, from
+    /// the end of the first sink that can be read back. Whatever cannot be read is passed over.
+    pub fn estimated_before(&self, folder: &Path) -> Vec<Estimated> {
+        self.sinks
+            .iter()
+            .find_map(|sink| sink.settings.history(folder))
+            .map_or_else(Vec::new, |path| history::read(&path))
     }
 }
 

@@ -14,6 +14,7 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
 use super::chain::digest;
+use super::history::RecordedEstimate;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -39,6 +40,8 @@ pub enum Event {
     TicketUsed,
     /// A statement that used a grant could not be sent to its source, and the use was given back.
     TicketReturned,
+    /// A source was asked what a statement would take; the statement was not run.
+    Estimate,
 }
 
 /// What became of it.
@@ -104,6 +107,8 @@ pub struct Record {
     pub shadow: Vec<String>,
     /// Tickets that the statement waits for or uses, or that the event is about.
     pub tickets: Vec<TicketNote>,
+    /// What the source said that it would take, where a policy asked.
+    pub estimate: Option<RecordedEstimate>,
 }
 
 /// What is recorded of a ticket: both sides of it.
@@ -274,6 +279,8 @@ struct Known<'a> {
     shadow: Vec<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tickets: Vec<TicketNote>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimate: Option<RecordedEstimate>,
 }
 
 impl<'a> Known<'a> {
@@ -304,6 +311,7 @@ impl<'a> Known<'a> {
             rules: clip_list(&record.rules),
             shadow: clip_list(&record.shadow),
             tickets: record.tickets.iter().take(TICKETS_MAX).map(TicketNote::clipped).collect(),
+            estimate: record.estimate,
         }
     }
 }
@@ -376,6 +384,7 @@ pub(super) mod tests {
             rules: vec!["rule \"row_limit\" (rows.json:1)".to_owned()],
             shadow: Vec::new(),
             tickets: Vec::new(),
+            estimate: None,
         }
     }
 

@@ -6,7 +6,7 @@
 
 use std::fmt::Debug;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -34,6 +34,11 @@ pub(super) trait Sink: Send {
 pub(super) trait Settings: Debug + Send + Sync {
     /// Opens the sink. `folder` is where relative paths begin.
     fn open(&self, folder: &Path) -> Result<Box<dyn Sink>, StartError>;
+
+    /// The file that this sink's records can be read back from, if any.
+    fn history(&self, _: &Path) -> Option<PathBuf> {
+        None
+    }
 }
 
 /// A kind of sink.

@@ -23,8 +23,8 @@ use std::sync::Arc;
 
 use passgate_connectors::{Gives, Query};
 use passgate_policy::{
-    DischargeError, Facts, FunctionUse, Governed, Identity, Obligation, Permit, Permitted, Place, Request, SourceName,
-    StatementDigest, StatementKind, TableName, TableUse, Unlinked, Work, Write,
+    DischargeError, EstimatePermit, Facts, FunctionUse, Governed, Identity, Obligation, Permit, Permitted, Place,
+    Request, SourceName, StatementDigest, StatementKind, TableName, TableUse, Unlinked, Work, Write,
 };
 use sha2::{Digest, Sha256};
 
@@ -201,6 +201,28 @@ fn must_be_readable(views: &[(Arc<Unreadable>, Place)], obligations: &[Obligatio
     Err(Error::unreadable_view(unreadable).at(*at))
 }
 
+/// The text that asks a source what a plan would take, with every obligation met; the plan itself is not run.
+pub fn rewrite_for_estimate(
+    plan: Plan,
+    permit: EstimatePermit,
+    parameter_types: Vec<u32>,
+) -> Result<Permitted<Query>, Error> {
+    parameter_types::check(&parameter_types)?;
+    if let Some(missing) = &plan.missing {
+        return Err(missing.clone());
+    }
+    must_be_readable(&plan.unreadable, permit.obligations())?;
+    let finish = |plan: Plan| {
+        let query = plan.query.as_ref().ok_or_else(Error::internal)?;
+        let text = format!("EXPLAIN (VERBOSE TRUE, FORMAT JSON) {}", rewrite::text(query, None)?);
+        Ok(Query { text, parameter_types, gives: Gives::Rows })
+    };
+    permit.discharge(plan, rewrite::meet, finish).map_err(|error| match error {
+        DischargeError::OtherStatement => Error::internal(),
+        DischargeError::Unmet(error) => error,
+    })
+}
+
 /// A name that does not resolve (42P01, 42883) or a form that cannot be planned (0A000).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -243,6 +265,11 @@ impl Error {
         let Unreadable { view, reason, .. } = unreadable;
         Self::new("0A000", format!("the definition of view \"{view}\" cannot be read by the gateway: {reason}"))
             .hint("Name the tables it is made of, or ask its owner to write it with what the gateway knows.")
+    }
+
+    /// A policy that never comes to an end of what it wants to know.
+    pub fn undecided() -> Self {
+        Self::new("42501", "the policies come to no decision about this statement")
     }
 
     fn not_faithful() -> Self {

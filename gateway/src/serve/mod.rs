@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use passgate_policy::{Known, PolicySet};
+use passgate_policy::{Known, PolicySet, SourceName};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -72,6 +72,9 @@ pub async fn start(loaded: &Loaded) -> Result<Running, Vec<Problem>> {
     let audit = Audit::start(&settings.audit, &loaded.folder)
         .map_err(|error| vec![loaded.problem(&["audit"], format!("audit: {error}"), Some(error.hint))])?;
     let sources = Arc::new(Sources::new(&settings.limits.sources, parts.sources));
+    for before in settings.audit.estimated_before(&loaded.folder) {
+        sources.estimates().compare(&SourceName::new(before.source), before.estimate.rows, before.rows);
+    }
     let policies = watch::Sender::new(Arc::new(parts.policies.in_force()));
     let services = Arc::new(Services {
         config: settings.limits.session.clone(),

@@ -15,6 +15,7 @@
 mod cancel;
 mod channel;
 mod cursor;
+mod deciding;
 mod error;
 mod execute;
 mod extended;

@@ -54,6 +54,8 @@ pub(super) struct Standing {
     pub(super) request: Request,
     pub(super) obligations: Vec<Obligation>,
     pub(super) revision: Revision,
+    /// The rows that the source expected, where it was asked.
+    pub(super) rows_estimated: Option<f64>,
 }
 
 impl Standing {
@@ -370,6 +372,9 @@ impl Session<Ready> {
                     }
                     if let Some(reading) = &running.reading {
                         self.state.cursors.moved(reading, running.rows);
+                    }
+                    if let Some(rows) = running.permit.as_ref().and_then(|standing| standing.rows_estimated) {
+                        self.services.sources.estimates().compare(&self.state.source, rows, running.rows);
                     }
                     if let Some(notice) = running.limit_notice() {
                         self.channel.notice(&notice);

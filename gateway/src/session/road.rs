@@ -8,19 +8,19 @@
 //! What is refused or fails before it runs is recorded too, then answered; what cannot be recorded is refused.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use passgate_connectors::{Bind, Description, Query};
-use passgate_policy::{Decision, Facts, Permitted, Reasons, decide};
+use passgate_policy::{Facts, Permitted};
 use tracing::Instrument;
 
+use super::deciding::Sought;
 use super::error::{Error, Failure};
 use super::prepared::Prepared;
 use super::ready::Ready;
 use super::relay::{Running, Standing};
 use super::{Session, measure};
 use crate::audit::{Event, Outcome, Record, Status};
-use crate::plan;
 use crate::sources::Lease;
 use crate::statement::{Kind, Statement};
 
@@ -35,6 +35,12 @@ pub(super) struct Asked<'a> {
     pub(super) bind: &'a Bind,
     /// Whether it came as a simple query.
     pub(super) simple: bool,
+}
+
+impl<'a> Asked<'a> {
+    fn sought(self) -> Sought<'a> {
+        Sought { statement: self.statement, parameter_types: self.parameter_types, bind: Some(self.bind) }
+    }
 }
 
 /// A query that may run.
@@ -79,12 +85,12 @@ impl Session<Ready> {
 
     async fn decide_and_run(&mut self, asked: Asked<'_>, mut record: Record) -> Result<Running, Failure> {
         let Kind::Declare(_, cursor) = &asked.statement.kind else {
-            return match self.permit(asked.statement, asked.parameter_types, &mut record).await {
+            return match self.permit(asked.sought(), &mut record).await {
                 Ok(permission) => self.run(permission, asked.bind, record).await,
                 Err(failure) => Err(self.note(record, failure)),
             };
         };
-        let permission = self.permit(asked.statement, asked.parameter_types, &mut record).await;
+        let permission = self.permit(asked.sought(), &mut record).await;
         let permission = permission.and_then(|permission| Ok(self.check_declarable(cursor).map(|()| permission)?));
         let permission = match permission {
             Ok(permission) => Permission { on_kept_connection: cursor.hold, ..permission },
@@ -118,7 +124,7 @@ impl Session<Ready> {
         parameter_types: &[u32],
         record: &mut Record,
     ) -> Result<(), Failure> {
-        self.permit(statement, parameter_types, record).await.map(drop)
+        self.permit(Sought { statement, parameter_types, bind: None }, record).await.map(drop)
     }
 
     /// The types of a prepared statement, asked of the source once under each revision of the policies.
@@ -134,7 +140,10 @@ impl Session<Ready> {
         self.state.registration.slot.begin();
         let mut record = self.record(Event::Describe, statement);
         let permission = match self.allowed_now(statement) {
-            Ok(()) => self.permit(statement, &prepared.parameter_types, &mut record).await,
+            Ok(()) => {
+                let sought = Sought { statement, parameter_types: &prepared.parameter_types, bind: None };
+                self.permit(sought, &mut record).await
+            }
             Err(error) => Err(error.into()),
         };
         let permission = match permission {
@@ -191,6 +200,7 @@ impl Session<Ready> {
             rules: Vec::new(),
             shadow: Vec::new(),
             tickets: Vec::new(),
+            estimate: None,
         }
     }
 
@@ -225,44 +235,6 @@ impl Session<Ready> {
             _ if failed => Err(Error::TransactionFailed),
             _ => Ok(()),
         }
-    }
-
-    /// Resolves names, asks the policy, and rewrites as it demands.
-    async fn permit(
-        &mut self,
-        statement: &Statement,
-        parameter_types: &[u32],
-        record: &mut Record,
-    ) -> Result<Permission, Failure> {
-        let (services, state) = (self.services.clone(), &self.state);
-        let (source, caller) = (state.source.clone(), state.caller.clone());
-        let policies = services.policies.borrow().clone();
-        let model = self.attended(services.sources.model(&source, &caller, &policies)).await?;
-        let begun = Instant::now();
-        let plan = plan::resolve(statement, &model).map_err(Failure::statement)?;
-        if plan.missing().is_some() {
-            // The source may have got it since it was last read.
-            services.sources.note_missing(&source, &caller);
-        }
-        record.tables = plan.tables().iter().map(|used| used.name().to_string()).collect();
-        let request = plan::request(&plan, &caller.identity, self.facts());
-        record.policy_revision = Some(policies.revision().to_string());
-        let decision = decide(&policies, &request);
-        measure::decision(begun.elapsed());
-        let permit = match decision {
-            Decision::Allow(permit) => permit,
-            Decision::Deny(reasons) => return Err(deny(reasons, record)),
-            Decision::Hold(_) | Decision::Redirect(_) | Decision::Estimate(_) => {
-                return Err(Failure::statement(plan::Error::not_built("approvals, redirects and estimates")));
-            }
-        };
-        record.validation = "allowed".to_owned();
-        record.rules = permit.fired().iter().map(ToString::to_string).collect();
-        let (obligations, revision) = (permit.obligations().to_vec(), permit.revision().clone());
-        let query = plan::rewrite(plan, permit, parameter_types.to_vec()).map_err(Failure::statement)?;
-        record.rewritten = Some(query.query().text.clone());
-        let standing = Standing { request, obligations, revision };
-        Ok(Permission { query, standing, on_kept_connection: false })
     }
 
     /// Records the decision, then sends the query to its source.
@@ -323,7 +295,7 @@ impl Session<Ready> {
     }
 
     /// A connection as this person, witnessed and ready to be cancelled.
-    async fn checkout(&mut self, running: &mut Running) -> Result<Lease, Failure> {
+    pub(super) async fn checkout(&mut self, running: &mut Running) -> Result<Lease, Failure> {
         let services = self.services.clone();
         let (source, caller) = (self.state.source.clone(), self.state.caller.clone());
         let settings = self.state.settings.for_source();
@@ -401,7 +373,7 @@ impl Session<Ready> {
         if self.state.registration.slot.arm(lease.canceller()) { Ok(()) } else { Err(Error::Cancelled) }
     }
 
-    fn facts(&self) -> Facts {
+    pub(super) fn facts(&self) -> Facts {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Facts {
             now: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
@@ -428,10 +400,4 @@ pub(super) fn is_governed(kind: &Kind) -> bool {
         | Kind::Deallocate(_)
         | Kind::DiscardAll => false,
     }
-}
-
-fn deny(reasons: Reasons, record: &mut Record) -> Failure {
-    record.validation = "denied".to_owned();
-    record.rules = reasons.iter().map(|reason| reason.rule.to_string()).collect();
-    Error::Denied(Box::new(reasons)).into()
 }

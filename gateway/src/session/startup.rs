@@ -157,6 +157,7 @@ impl Session<Startup> {
             rules: Vec::new(),
             shadow: Vec::new(),
             tickets: Vec::new(),
+            estimate: None,
         }
     }
 

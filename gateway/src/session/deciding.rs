@@ -1,0 +1,197 @@
+//! The part of the road where a statement gets its permission: names resolved, the policy asked, and asked again with
+//! what it wanted to know, until it allows or refuses. Nothing of the statement has run by then.
+
+use std::time::Instant;
+
+use passgate_connectors::{Batch, Bind, Query};
+use passgate_policy::{Decision, Estimate, EstimatePermit, Permitted, Reasons, decide};
+use sha2::{Digest, Sha256};
+
+use super::error::{Error, Failure};
+use super::ready::Ready;
+use super::relay::{Running, Standing};
+use super::road::Permission;
+use super::{Session, measure};
+use crate::audit::{Event, Record, RecordedEstimate};
+use crate::plan::{self, Model, Plan, Reading};
+use crate::sources::{EstimateKey, Lease};
+use crate::statement::Statement;
+
+/// Times that a policy may want to know more. It asks for an estimate once, for a redirect once and for approvals once.
+const ROUNDS_MAX: usize = 8;
+
+/// Bytes of a plan that are read.
+const PLAN_BYTES_MAX: usize = 4 << 20;
+
+/// A statement for which permission is sought.
+#[derive(Clone, Copy)]
+pub(super) struct Sought<'a> {
+    /// The statement.
+    pub(super) statement: &'a Statement,
+    /// Parameter types that the client declared.
+    pub(super) parameter_types: &'a [u32],
+    /// Values; none where the statement is only described.
+    pub(super) bind: Option<&'a Bind>,
+}
+
+impl Session<Ready> {
+    /// Resolves names, asks the policy, and rewrites as it demands.
+    pub(super) async fn permit(&mut self, sought: Sought<'_>, record: &mut Record) -> Result<Permission, Failure> {
+        let (services, state) = (self.services.clone(), &self.state);
+        let (source, caller) = (state.source.clone(), state.caller.clone());
+        let policies = services.policies.borrow().clone();
+        let model = self.attended(services.sources.model(&source, &caller, &policies)).await?;
+        let plan = plan::resolve(sought.statement, &model).map_err(Failure::statement)?;
+        if plan.missing().is_some() {
+            // The source may have got it since it was last read.
+            services.sources.note_missing(&source, &caller);
+        }
+        record.tables = plan.tables().iter().map(|used| used.name().to_string()).collect();
+        let mut facts = self.facts();
+        for _ in 0..ROUNDS_MAX {
+            let begun = Instant::now();
+            let request = plan::request(&plan, &caller.identity, facts.clone());
+            record.policy_revision = Some(policies.revision().to_string());
+            let decision = decide(&policies, &request);
+            measure::decision(begun.elapsed());
+            match decision {
+                Decision::Allow(permit) => {
+                    record.validation = "allowed".to_owned();
+                    record.rules = permit.fired().iter().map(ToString::to_string).collect();
+                    let (obligations, revision) = (permit.obligations().to_vec(), permit.revision().clone());
+                    let query = plan::rewrite(plan, permit, sought.parameter_types.to_vec());
+                    let query = query.map_err(Failure::statement)?;
+                    record.rewritten = Some(query.query().text.clone());
+                    let rows_estimated = record.estimate.map(|estimate| estimate.rows);
+                    let standing = Standing { request, obligations, revision, rows_estimated };
+                    return Ok(Permission { query, standing, on_kept_connection: false });
+                }
+                Decision::Deny(reasons) => return Err(deny(reasons, record)),
+                Decision::Estimate(permit) => {
+                    facts.estimate = self.estimate(&plan, &model, permit, sought, record).await?
+                }
+                Decision::Hold(_) | Decision::Redirect(_) => {
+                    return Err(Failure::statement(plan::Error::not_built("approvals and redirects")));
+                }
+            }
+        }
+        Err(Failure::statement(plan::Error::undecided()))
+    }
+
+    /// What the source says the statement would take, asked as the person, or as it was said before.
+    async fn estimate(
+        &mut self,
+        plan: &Plan,
+        model: &Model,
+        permit: EstimatePermit,
+        sought: Sought<'_>,
+        held: &mut Record,
+    ) -> Result<Estimate, Failure> {
+        let types = sought.parameter_types.to_vec();
+        let query = plan::rewrite_for_estimate(plan.clone(), permit, types).map_err(Failure::statement)?;
+        let key = self.estimate_key(query.query(), sought.bind);
+        let (services, source) = (self.services.clone(), self.state.source.clone());
+        let estimates = services.sources.estimates();
+        if let Some(made) = estimates.made(&key) {
+            held.estimate = made.map(recorded);
+            return Ok(estimates.judged(&source, made));
+        }
+        let unknown = Bind { parameters: vec![None; usize::from(sought.statement.parameters)], ..Bind::default() };
+        let bind = Bind { result_formats: Vec::new(), ..sought.bind.cloned().unwrap_or(unknown) };
+        let record = Record {
+            event: Event::Estimate,
+            rewritten: Some(query.query().text.clone()),
+            validation: "allowed".to_owned(),
+            ..held.clone()
+        };
+        let receipt = services.audit.open(record).map_err(Failure::statement)?;
+        let mut running = Running::recorded(receipt, None);
+        let snapshot = model.snapshot();
+        let bytes_of =
+            |schema: &str, table: &str| snapshot.relation(schema, table).and_then(|entry| entry.relation.bytes);
+        match self.explained(&query, &bind, &mut running).await {
+            Ok(json) => {
+                running.finish();
+                let reading = json.and_then(|json| plan::read_estimate(&json, &bytes_of));
+                estimates.keep(key, reading);
+                held.estimate = reading.map(recorded);
+                Ok(estimates.judged(&source, reading))
+            }
+            Err(failure) => {
+                running.fail(&failure);
+                Err(failure)
+            }
+        }
+    }
+
+    /// The plan of a statement, on a connection of its own, so that what fails here fails no transaction. `None` where
+    /// the source takes too long to make one.
+    async fn explained(
+        &mut self,
+        query: &Permitted<Query>,
+        bind: &Bind,
+        running: &mut Running,
+    ) -> Result<Option<String>, Failure> {
+        let mut lease = self.checkout(running).await?;
+        let receipt = running.receipt().ok_or(Error::TransactionLost)?;
+        let wait = self.services.sources.estimate_wait();
+        let asked = async {
+            lease.start(receipt, query, bind).await?;
+            read_plan(&mut lease).await
+        };
+        let timed = async {
+            match tokio::time::timeout(wait, asked).await {
+                Ok(read) => read.map(Some),
+                Err(_) => Ok(None),
+            }
+        };
+        Ok(self.attended(timed).await?)
+    }
+
+    fn estimate_key(&self, query: &Query, bind: Option<&Bind>) -> EstimateKey {
+        let identity = &self.state.caller.identity;
+        let mut hasher = Sha256::new();
+        let parts = [self.state.source.as_str(), identity.tenant.as_str(), identity.person.as_str(), &query.text];
+        for part in parts {
+            hasher.update((part.len() as u64).to_be_bytes());
+            hasher.update(part);
+        }
+        hasher.update(format!("{:?}{:?}", query.parameter_types, bind.map(|bind| &bind.parameter_formats)));
+        for value in bind.iter().flat_map(|bind| &bind.parameters) {
+            let length = value.as_ref().map_or(u64::MAX, |value| value.len() as u64);
+            hasher.update(length.to_be_bytes());
+            hasher.update(value.as_deref().unwrap_or_default());
+        }
+        hasher.finalize().into()
+    }
+}
+
+fn recorded(reading: Reading) -> RecordedEstimate {
+    RecordedEstimate { rows: reading.rows, bytes: reading.bytes, cost_units: reading.cost_units }
+}
+
+/// Reads the one value that `EXPLAIN (FORMAT JSON)` answers with, up to a size.
+async fn read_plan(lease: &mut Lease) -> Result<String, passgate_connectors::Error> {
+    let mut json = String::new();
+    loop {
+        match lease.next().await? {
+            Batch::Rows { frames, rows: _ } if json.len() < PLAN_BYTES_MAX => json.push_str(&first_value(&frames)),
+            Batch::Done { .. } => return Ok(json),
+            Batch::Rows { .. } | Batch::Fields(_) | Batch::Copied(_) | Batch::Notice(_) => {}
+        }
+    }
+}
+
+/// The first column of a DataRow: a byte, the length, the number of columns, the value's length, the value.
+/// Source: <https://www.postgresql.org/docs/current/protocol-message-formats.html>, DataRow.
+fn first_value(frames: &[u8]) -> String {
+    let length = frames.get(7..11).and_then(|bytes| bytes.try_into().ok()).map_or(0, i32::from_be_bytes);
+    let value = frames.get(11..).and_then(|rest| rest.get(..usize::try_from(length).unwrap_or(0)));
+    value.map_or_else(String::new, |value| String::from_utf8_lossy(value).into_owned())
+}
+
+fn deny(reasons: Reasons, record: &mut Record) -> Failure {
+    record.validation = "denied".to_owned();
+    record.rules = reasons.iter().map(|reason| reason.rule.to_string()).collect();
+    Error::Denied(Box::new(reasons)).into()
+}
