@@ -40,6 +40,7 @@ impl Audience {
                 context.report_unknown(problem, unknown_ok);
             }
         }
+        check_people(applies_to, unknown_ok, context);
         Self {
             sources: set(applies_to, "sources", SourceName::new),
             users: set(applies_to, "users", PersonName::new),
@@ -52,6 +53,21 @@ impl Audience {
     /// The sources meant.
     pub(crate) fn sources(&self) -> Sources<'_> {
         self.sources.as_ref()
+    }
+
+    /// Whether nobody and no source can be meant by both. People are in several groups and hold several roles.
+    pub(crate) fn is_apart_from(&self, other: &Self) -> bool {
+        fn are_apart<T: Ord>(one: Option<&BTreeSet<T>>, other: Option<&BTreeSet<T>>) -> bool {
+            one.zip(other).is_some_and(|(one, other)| one.is_disjoint(other))
+        }
+        are_apart(self.sources.as_ref(), other.sources.as_ref())
+            || are_apart(self.users.as_ref(), other.users.as_ref())
+            || are_apart(self.tenants.as_ref(), other.tenants.as_ref())
+    }
+
+    /// Whether a source is meant.
+    pub(crate) fn covers(&self, source: &SourceName) -> bool {
+        crate::names::covers(self.sources(), source)
     }
 
     /// Whether the request's person is meant, on any source that the statement touches.
@@ -73,6 +89,23 @@ impl Audience {
             && self.tenants.as_ref().is_none_or(|tenants| tenants.contains(&identity.tenant))
             && self.groups.as_ref().is_none_or(|groups| !groups.is_disjoint(&identity.groups))
             && self.roles.as_ref().is_none_or(|roles| !roles.is_disjoint(&identity.roles))
+    }
+}
+
+/// Reports groups and roles that nobody has, where everybody is known.
+fn check_people(applies_to: Object<'_>, unknown_ok: bool, context: &mut Context<'_>) {
+    let Some(known) = context.known else { return };
+    for group in applies_to.names("groups") {
+        if let Err(unknown) = known.check_group(group.value) {
+            let problem = group.problem(format!("nobody is in a group called \"{}\"", group.value), unknown.0);
+            context.report_unknown(problem, unknown_ok);
+        }
+    }
+    for role in applies_to.names("roles") {
+        if let Err(unknown) = known.check_role(role.value) {
+            let problem = role.problem(format!("nobody holds a role called \"{}\"", role.value), unknown.0);
+            context.report_unknown(problem, unknown_ok);
+        }
     }
 }
 

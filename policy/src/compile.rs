@@ -10,6 +10,7 @@ use jsonc_parser::common::Ranged;
 use sha2::{Digest, Sha256};
 
 use crate::audience::Audience;
+use crate::classification::{Classification, is_classification};
 use crate::condition::{Condition, Reading};
 use crate::decide::PolicySet;
 use crate::document::{Document, kind_of};
@@ -37,6 +38,8 @@ pub(crate) struct Context<'k> {
     pub(crate) known: Option<&'k Known>,
     /// Reads the SQL in policies.
     pub(crate) sql: &'k dyn Sql,
+    /// What has which tag, as `tags.json` says.
+    pub(crate) classification: Classification,
     pub(crate) problems: Problems,
     warnings: Problems,
 }
@@ -66,19 +69,33 @@ pub(crate) struct Policy<'d> {
 
 /// Compiles policy files, or reports every problem in them, in the order of the files.
 ///
+/// A file called `tags.json` says what has which tag; every other file holds policies.
 /// With `known`, a policy that names a table, schema, function or source that does not exist is a problem too (or a
 /// warning, where it says `unknown_ok`). `sql` reads the SQL that policies hold.
 pub fn compile(files: &[PolicyFile], known: Option<&Known>, sql: &dyn Sql) -> Result<PolicySet, Vec<Problem>> {
-    let mut context = Context { known, sql, problems: Problems::default(), warnings: Problems::default() };
+    let mut context = Context {
+        known,
+        sql,
+        classification: Classification::default(),
+        problems: Problems::default(),
+        warnings: Problems::default(),
+    };
     let documents: Vec<Document<'_>> =
         files.iter().filter_map(|file| Document::parse(file, &mut context.problems)).collect();
+    let (tags, documents): (Vec<_>, Vec<_>) =
+        documents.into_iter().partition(|document| is_classification(document.source.path));
+    let mut classification = Classification::default();
+    tags.iter().for_each(|document| classification.read(document, &mut context));
+    let known = known.map(|known| known.with_tags(classification.table_tags(), classification.column_tags()));
+    let mut context = Context { known: known.as_ref(), classification, ..context };
     let mut policies = sort_by_kind(&documents, &mut context);
     let judges = RULES
         .iter()
         .map(|kind| (kind.compile)(&policies.remove(kind.name).unwrap_or_default(), &mut context))
         .collect();
     if context.problems.is_empty() {
-        Ok(PolicySet::new(revision(files), judges, context.warnings.sorted()))
+        let Context { classification, warnings, .. } = context;
+        Ok(PolicySet::new(revision(files), judges, classification, warnings.sorted()))
     } else {
         Err(context.problems.sorted())
     }

@@ -2,16 +2,20 @@
 //!
 //! Deny wins, and every denial is kept. The order of [`crate::rules::RULES`] is the order in which reasons are told.
 
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::audience::Audience;
+use crate::classification::Classification;
 use crate::compile::Policy;
 use crate::condition::{Condition, Truth};
+use crate::governed::{Demand, Governed, Tables};
 use crate::problem::Problem;
 use crate::{
     Approval, Decision, EstimatePermit, Hold, Obligation, Permit, Reason, Reasons, Redirect, Request, Revision,
-    RuleReference, TicketId, Warning,
+    RuleReference, TableName, Tag, TicketId, Warning,
 };
 
 /// Reasons kept for one statement; it is refused all the same, and nobody reads more.
@@ -22,12 +26,28 @@ const REASONS_MAX: usize = 50;
 pub struct PolicySet {
     revision: Revision,
     judges: Vec<Box<dyn Judge>>,
+    classification: Classification,
     warnings: Vec<Problem>,
 }
 
 impl PolicySet {
-    pub(crate) fn new(revision: Revision, judges: Vec<Box<dyn Judge>>, warnings: Vec<Problem>) -> Self {
-        Self { revision, judges, warnings }
+    pub(crate) fn new(
+        revision: Revision,
+        judges: Vec<Box<dyn Judge>>,
+        classification: Classification,
+        warnings: Vec<Problem>,
+    ) -> Self {
+        Self { revision, judges, classification, warnings }
+    }
+
+    /// The tags that `tags.json` gives a table.
+    pub fn tags_of_table(&self, table: &TableName) -> BTreeSet<Tag> {
+        self.classification.of_table(table)
+    }
+
+    /// The tags that `tags.json` gives a column.
+    pub fn tags_of_column(&self, table: &TableName, column: &str) -> BTreeSet<Tag> {
+        self.classification.of_column(table, column)
     }
 
     /// Which policies these are.
@@ -47,6 +67,7 @@ pub fn decide(policies: &PolicySet, request: &Request) -> Decision {
     for judge in &policies.judges {
         judge.judge(request, &mut verdict);
     }
+    verdict.settle(request);
     verdict.decision(request, &policies.revision)
 }
 
@@ -69,9 +90,36 @@ pub(crate) struct Verdict {
     obligations: Vec<Obligation>,
     warnings: Vec<Warning>,
     fired: Vec<RuleReference>,
+    tables: OnceCell<Arc<Tables>>,
+    governed: Governed,
 }
 
 impl Verdict {
+    /// Every table that the request reaches.
+    pub(crate) fn tables(&self, request: &Request) -> Arc<Tables> {
+        Arc::clone(self.tables.get_or_init(|| Arc::new(Tables::of(request))))
+    }
+
+    /// Asks something of one of the [`Verdict::tables`].
+    pub(crate) fn demand(&mut self, demand: Demand) {
+        self.fired(&demand.rule);
+        self.governed.demand(demand);
+    }
+
+    /// Lets the copy out that a materialised view holds.
+    pub(crate) fn release(&mut self, table: usize) {
+        self.governed.release(table);
+    }
+
+    /// Makes obligations of what was asked of the tables.
+    fn settle(&mut self, request: &Request) {
+        let Some(tables) = self.tables.get() else { return };
+        let (obligations, reasons) = std::mem::take(&mut self.governed).settle(request, tables);
+        self.obligations.extend(obligations);
+        self.reasons.extend(reasons);
+        self.reasons.truncate(REASONS_MAX);
+    }
+
     /// Refuses.
     pub(crate) fn deny(&mut self, reason: impl FnOnce() -> Reason) {
         if self.reasons.len() < REASONS_MAX {
@@ -128,8 +176,17 @@ impl Verdict {
         }
     }
 
-    /// Asks for something to be done first.
+    /// Asks for something to be done first. Of several limits the smallest holds.
     pub(crate) fn oblige(&mut self, obligation: Obligation) {
+        if let Obligation::LimitRows { rows, rule: _ } = &obligation {
+            let limit = |other: &&mut Obligation| matches!(other, Obligation::LimitRows { .. });
+            if let Some(other) = self.obligations.iter_mut().find(limit) {
+                if matches!(other, Obligation::LimitRows { rows: others, rule: _ } if rows < others) {
+                    *other = obligation;
+                }
+                return;
+            }
+        }
         self.obligations.push(obligation);
     }
 

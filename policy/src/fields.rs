@@ -14,6 +14,9 @@ use crate::problem::{Problem, Problems, did_you_mean};
 /// Characters of one text. A message travels in one protocol message, beside others.
 const TEXT_CHARACTERS_MAX: usize = 2_000;
 
+/// Digits of one number: more than any amount needs.
+const DIGITS_MAX: usize = 30;
+
 /// One key that an object may have.
 #[derive(Clone, Copy)]
 pub(crate) struct Field {
@@ -44,12 +47,20 @@ pub(crate) enum Shape {
     Literal,
     /// A list of these, not empty.
     Literals,
+    /// A whole number, which may be below 0.
+    Integer,
+    /// A number above 0, in digits.
+    Amount,
     /// One of these words.
     Word(&'static [Word]),
     /// A list of these words, not empty.
     Words(&'static [Word]),
     /// A list of texts, not empty.
     Names,
+    /// A list of objects with these keys, not empty.
+    Objects(&'static [Field]),
+    /// One of these words, or an object with these keys.
+    WordOrObject(&'static [Word], &'static [Field]),
     /// An object with these keys, at least one of them.
     Object(&'static [Field]),
     /// An object with any keys, at least one, and at each an object with these keys.
@@ -73,10 +84,6 @@ impl Shape {
             Self::Text => "a text".to_owned(),
             Self::Flag => "true or false".to_owned(),
             Self::Count => "a whole number from 1, in digits".to_owned(),
-            Self::Word(words) => {
-                let quoted: Vec<String> = words.iter().map(|word| format!("\"{}\"", word.name)).collect();
-                quoted.join(" or ")
-            }
             Self::Number => "a number".to_owned(),
             Self::Range => "a list of two numbers".to_owned(),
             Self::Literal => "a text, a number, or true or false".to_owned(),
@@ -85,6 +92,11 @@ impl Shape {
                 let quoted: Vec<String> = words.iter().map(|word| format!("\"{}\"", word.name)).collect();
                 format!("a list of {}", quoted.join(", "))
             }
+            Self::Integer => "a whole number, in digits".to_owned(),
+            Self::Amount => "a number above 0, in digits".to_owned(),
+            Self::Word(words) => quoted(words),
+            Self::Objects(fields) => format!("a list of objects with {}", keys(fields)),
+            Self::WordOrObject(words, fields) => format!("{}, or an object with {}", quoted(words), keys(fields)),
             Self::Names => "a list of texts".to_owned(),
             Self::Object(fields) => format!("an object with {}", keys(fields)),
             Self::Keyed(fields) => format!("an object of names, each with {}", keys(fields)),
@@ -92,6 +104,11 @@ impl Shape {
             Self::Conditions => "a list of conditions".to_owned(),
         }
     }
+}
+
+fn quoted(words: &[Word]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("\"{}\"", word.name)).collect();
+    quoted.join(" or ")
 }
 
 /// The keys of a table, for a sentence.
@@ -196,7 +213,9 @@ impl<'d> Object<'d> {
             }
             (Shape::Flag, Value::BooleanLit(_)) => {}
             (Shape::Count, Value::NumberLit(number)) if count(number.value).is_some() => {}
-            (Shape::Word(words), Value::StringLit(text)) => {
+            (Shape::Integer, Value::NumberLit(number)) if number.value.parse::<i64>().is_ok() => {}
+            (Shape::Number, Value::NumberLit(number)) if is_decimal(number.value) => {}
+            (Shape::Word(words) | Shape::WordOrObject(words, _), Value::StringLit(text)) => {
                 let names = || words.iter().map(|word| word.name);
                 if !names().any(|name| name == text.value) {
                     let suggestion = did_you_mean(&text.value, names())
@@ -209,7 +228,11 @@ impl<'d> Object<'d> {
             (Shape::Literal, value) if literal(value).is_some() => {}
             (Shape::Literals, Value::Array(list)) => self.check_literals(field, list, problems),
             (Shape::Words(words), Value::Array(list)) => self.check_words(field, words, list, problems),
+            (Shape::WordOrObject(_, fields), Value::Object(node)) => {
+                Object { source: self.source, node }.check_inner(field.name, fields, problems);
+            }
             (Shape::Names, Value::Array(list)) => self.check_names(field, list, problems),
+            (Shape::Objects(fields), Value::Array(list)) => self.check_objects(field, fields, list, problems),
             (Shape::Conditions, Value::Array(list)) => self.check_conditions(field, list, problems),
             (Shape::Object(fields), Value::Object(node)) => {
                 Object { source: self.source, node }.check_inner(field.name, fields, problems);
@@ -312,6 +335,19 @@ impl<'d> Object<'d> {
         }
     }
 
+    fn check_objects(&self, field: &Field, fields: &'static [Field], list: &ast::Array<'_>, problems: &mut Problems) {
+        self.check_not_empty(field, list, problems);
+        for element in &list.elements {
+            match element {
+                Value::Object(node) => Object { source: self.source, node }.check_inner(field.name, fields, problems),
+                other => {
+                    let message = format!("\"{}\" holds {}, not an object", field.name, kind_of(other));
+                    problems.push(self.source.problem(other.range(), message, None));
+                }
+            }
+        }
+    }
+
     fn check_not_empty(&self, field: &Field, list: &ast::Array<'_>, problems: &mut Problems) {
         if list.elements.is_empty() {
             let suggestion = Some(format!("name at least one, or leave \"{}\" out", field.name));
@@ -357,6 +393,22 @@ impl<'d> Object<'d> {
     pub(crate) fn literals(&self, name: &str) -> Vec<Literal> {
         let elements = self.value(name).and_then(Value::as_array).map_or(&[][..], |list| &list.elements);
         elements.iter().filter_map(literal).collect()
+    }
+
+    pub(crate) fn integer(&self, name: &str) -> Option<i64> {
+        self.value(name)?.as_number_lit()?.value.parse().ok()
+    }
+
+    /// A number above 0, in digits, without zeros that say nothing.
+    pub(crate) fn amount(&self, name: &str) -> Option<String> {
+        let written = self.value(name)?.as_number_lit()?.value;
+        is_decimal(written).then(|| match written.split_once('.') {
+            Some((whole, fraction)) => {
+                let fraction = fraction.trim_end_matches('0');
+                if fraction.is_empty() { whole.to_owned() } else { format!("{whole}.{fraction}") }
+            }
+            None => written.to_owned(),
+        })
     }
 
     /// The texts of a list; nothing where there is none.
@@ -411,6 +463,17 @@ fn literal(value: &Value<'_>) -> Option<Literal> {
         Value::BooleanLit(flag) => Some(Literal::Flag(flag.value)),
         _ => None,
     }
+}
+
+/// Digits with at most one point among them, not all of them zero, and not so many that nobody can mean them.
+fn is_decimal(written: &str) -> bool {
+    let digits = |part: &str| part.chars().all(|digit| digit.is_ascii_digit());
+    let (whole, fraction) = written.split_once('.').unwrap_or((written, ""));
+    written.len() <= DIGITS_MAX
+        && !whole.is_empty()
+        && digits(whole)
+        && digits(fraction)
+        && written.contains(|digit: char| digit.is_ascii_digit() && digit != '0')
 }
 
 /// What is wrong with a text, to follow its key in a sentence.

@@ -12,20 +12,28 @@
 //!
 //! A [`Permit`] is the only thing that lets a statement run. It is made here and nowhere else.
 
+mod attributes;
 mod audience;
+mod classification;
 mod compile;
 mod condition;
 mod decide;
 mod decision;
 mod document;
 mod fields;
+mod governed;
 mod identity;
 mod names;
 mod problem;
+mod read_sql;
 mod reference;
 mod request;
 mod rules;
 mod sql;
+mod types;
+#[cfg(test)]
+#[path = "../tests/words/mod.rs"]
+mod words;
 
 pub use compile::{PolicyFile, compile};
 pub use decide::{PolicySet, decide};

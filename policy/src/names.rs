@@ -165,7 +165,7 @@ fn read_part<'w>(written: &str, rest: &'w str) -> Result<(Box<str>, &'w str), No
 }
 
 /// The part before the closing quote, `""` standing for a quote, and what follows it.
-fn read_quoted(quoted: &str) -> Option<(Box<str>, &str)> {
+pub(crate) fn read_quoted(quoted: &str) -> Option<(Box<str>, &str)> {
     let mut part = String::new();
     let mut rest = quoted;
     loop {
@@ -199,10 +199,12 @@ pub struct Known {
     schemas: BTreeMap<String, BTreeSet<SourceName>>,
     tables: BTreeMap<String, Vec<TableName>>,
     functions: BTreeMap<(String, String), BTreeSet<SourceName>>,
-    columns: BTreeMap<String, Vec<(TableName, String)>>,
-    tags: BTreeSet<Tag>,
+    columns: BTreeMap<TableName, BTreeMap<String, String>>,
+    table_tags: BTreeSet<Tag>,
+    column_tags: BTreeSet<Tag>,
     groups: BTreeSet<String>,
     roles: BTreeSet<Role>,
+    all_people_known: bool,
 }
 
 impl Known {
@@ -230,25 +232,34 @@ impl Known {
         self.functions.entry((schema, name)).or_default().insert(source);
     }
 
-    /// Adds a column of a table, with its type as PostgreSQL's `format_type` writes it. Where no column was ever added,
-    /// none is known, and any may be there.
+    /// Adds a column of a table that was added; its type as PostgreSQL's `format_type` writes it.
     pub fn add_column(&mut self, table: TableName, column: String, type_name: String) {
-        self.columns.entry(column).or_default().push((table, type_name));
+        self.columns.entry(table).or_default().insert(column, type_name);
     }
 
-    /// Adds a tag that something has. Where none was ever added, any may be there; so for groups and roles.
-    pub fn add_tag(&mut self, tag: Tag) {
-        self.tags.insert(tag);
+    /// Adds a tag that a table's comment gives.
+    pub fn add_table_tag(&mut self, tag: Tag) {
+        self.table_tags.insert(tag);
     }
 
-    /// Adds a group that somebody is in.
+    /// Adds a tag that a column's comment gives.
+    pub fn add_column_tag(&mut self, tag: Tag) {
+        self.column_tags.insert(tag);
+    }
+
+    /// Adds a group that somebody is a member of.
     pub fn add_group(&mut self, group: String) {
         self.groups.insert(group);
     }
 
-    /// Adds a role that somebody has.
+    /// Adds a role that somebody holds.
     pub fn add_role(&mut self, role: Role) {
         self.roles.insert(role);
+    }
+
+    /// Says that there are no other groups and roles than those added: nobody signs in with a token that brings more.
+    pub fn all_people_are_known(&mut self) {
+        self.all_people_known = true;
     }
 
     fn add_crawled(&mut self, source: &SourceName) {
@@ -279,6 +290,86 @@ impl Known {
         }))
     }
 
+    /// The tables that are meant by `name` in one of `sources`.
+    pub(crate) fn tables_named<'k>(
+        &'k self,
+        name: &'k ObjectName,
+        sources: Sources<'k>,
+    ) -> impl Iterator<Item = &'k TableName> {
+        let same_name = self.tables.get(&*name.name).into_iter().flatten();
+        same_name.filter(move |table| covers(sources, &table.source) && name.matches(&table.schema, &table.table))
+    }
+
+    /// The columns of a table, with their types; `None` where they are not known.
+    pub(crate) fn columns(&self, table: &TableName) -> Option<&BTreeMap<String, String>> {
+        self.columns.get(table)
+    }
+
+    /// Whether a column is meant by `name` in one of `sources`, or what may be meant.
+    pub(crate) fn check_column(&self, name: &ColumnName, sources: Sources<'_>) -> Result<(), Unknown> {
+        self.check_table(&name.table, sources)?;
+        let tables = || self.tables_named(&name.table, sources);
+        let may_have = |table| self.columns(table).is_none_or(|columns| columns.contains_key(&*name.column));
+        if self.may_hold_anything(sources) || tables().any(may_have) {
+            return Ok(());
+        }
+        let candidates = tables().filter_map(|table| self.columns(table)).flat_map(BTreeMap::keys);
+        Err(Unknown(did_you_mean(&name.column, candidates.map(String::as_str))))
+    }
+
+    /// Whether every source was read, so that what is not here is nowhere.
+    pub(crate) fn is_complete(&self, sources: Sources<'_>) -> bool {
+        !self.may_hold_anything(sources)
+    }
+
+    /// Every table of some sources.
+    pub(crate) fn all_tables<'k>(&'k self, sources: Sources<'k>) -> impl Iterator<Item = &'k TableName> {
+        self.tables.values().flatten().filter(move |table| covers(sources, &table.source))
+    }
+
+    /// These names, and the tags that a classification gives.
+    pub(crate) fn with_tags(&self, of_tables: &BTreeSet<Tag>, of_columns: &BTreeSet<Tag>) -> Self {
+        let mut known = self.clone();
+        known.table_tags.extend(of_tables.iter().cloned());
+        known.column_tags.extend(of_columns.iter().cloned());
+        known
+    }
+
+    /// The tags that tables have.
+    pub(crate) fn table_tags(&self) -> &BTreeSet<Tag> {
+        &self.table_tags
+    }
+
+    /// The tags that columns have.
+    pub(crate) fn column_tags(&self) -> &BTreeSet<Tag> {
+        &self.column_tags
+    }
+
+    /// Whether anything has a tag.
+    pub(crate) fn check_tag(&self, tag: &Tag) -> Result<(), Unknown> {
+        let tags = || self.table_tags.iter().chain(&self.column_tags);
+        if self.may_hold_anything(None) || tags().any(|known| tag.covers(known)) {
+            return Ok(());
+        }
+        Err(Unknown(did_you_mean(tag.as_str(), tags().map(Tag::as_str))))
+    }
+
+    /// Whether anybody is a member of a group.
+    pub(crate) fn check_group(&self, group: &str) -> Result<(), Unknown> {
+        if !self.all_people_known || self.groups.contains(group) {
+            return Ok(());
+        }
+        Err(Unknown(did_you_mean(group, self.groups.iter().map(String::as_str))))
+    }
+
+    /// Whether anybody holds a role.
+    pub(crate) fn check_role(&self, role: &str) -> Result<(), Unknown> {
+        if !self.all_people_known || self.roles.contains(&Role::new(role)) {
+            return Ok(());
+        }
+        Err(Unknown(did_you_mean(role, self.roles.iter().map(Role::as_str))))
+    }
+
     /// Whether there is such a schema in one of `sources`.
     pub(crate) fn check_schema(&self, schema: &str, sources: Sources<'_>) -> Result<(), Unknown> {
         let here = |known: &BTreeSet<SourceName>| known.iter().any(|source| covers(sources, source));
@@ -303,53 +394,6 @@ impl Known {
         Err(Unknown(did_you_mean(&format!("{schema}.{}", name.name), candidates.iter().map(String::as_str))))
     }
 
-    /// Whether a column is meant by `name` in one of `sources`.
-    pub(crate) fn check_column(&self, name: &ColumnName, sources: Sources<'_>) -> Result<(), Unknown> {
-        let same_name = self.columns.get(&*name.column).into_iter().flatten();
-        let mut here = same_name.filter(|(table, _)| covers(sources, &table.source));
-        if self.columns.is_empty()
-            || self.may_hold_anything(sources)
-            || here.any(|(table, _)| name.matches(table, &name.column))
-        {
-            return Ok(());
-        }
-        let of_table = self
-            .columns
-            .iter()
-            .filter(|(_, tables)| {
-                tables
-                    .iter()
-                    .any(|(table, _)| covers(sources, &table.source) && name.table.matches(&table.schema, &table.table))
-            })
-            .map(|(column, _)| column.as_str());
-        let column = did_you_mean(&name.column, of_table);
-        Err(Unknown(column.or_else(|| self.check_table(&name.table, sources).err().and_then(|unknown| unknown.0))))
-    }
-
-    /// Whether anything has a tag, or a part of it.
-    pub(crate) fn check_tag(&self, tag: &Tag) -> Result<(), Unknown> {
-        if self.tags.is_empty() || self.tags.iter().any(|known| tag.covers(known)) {
-            return Ok(());
-        }
-        Err(Unknown(did_you_mean(tag.as_str(), self.tags.iter().map(Tag::as_str))))
-    }
-
-    /// Whether anybody is in a group.
-    pub(crate) fn check_group(&self, group: &str) -> Result<(), Unknown> {
-        if self.groups.is_empty() || self.groups.contains(group) {
-            return Ok(());
-        }
-        Err(Unknown(did_you_mean(group, self.groups.iter().map(String::as_str))))
-    }
-
-    /// Whether anybody has a role.
-    pub(crate) fn check_role(&self, role: &str) -> Result<(), Unknown> {
-        if self.roles.is_empty() || self.roles.contains(&Role::new(role)) {
-            return Ok(());
-        }
-        Err(Unknown(did_you_mean(role, self.roles.iter().map(Role::as_str))))
-    }
-
     /// Whether there is such a source.
     pub(crate) fn check_source(&self, source: &SourceName) -> Result<(), Unknown> {
         if self.sources.contains(source) {
@@ -366,7 +410,7 @@ pub(crate) type Sources<'a> = Option<&'a BTreeSet<SourceName>>;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Unknown(pub(crate) Option<String>);
 
-fn covers(sources: Sources<'_>, source: &SourceName) -> bool {
+pub(crate) fn covers(sources: Sources<'_>, source: &SourceName) -> bool {
     sources.is_none_or(|sources| sources.contains(source))
 }
 

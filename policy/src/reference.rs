@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::condition;
-use crate::fields::{Field, Shape};
+use crate::fields::{Field, Shape, Word};
 use crate::rules::{ACTION_FIELDS, COMMON_FIELDS, NamedBy, RULES, RuleKind};
 
 /// The manual of every kind of rule, as Markdown.
@@ -41,9 +41,13 @@ fn section(kind: &RuleKind) -> String {
         section.push_str(&format!("\n{}", field_table(kind.fields)));
     }
     for field in kind.fields {
-        if let Shape::Word(words) = &field.shape {
-            let rows: String = words.iter().map(|word| format!("| `{}` | {} |\n", word.name, word.manual)).collect();
-            section.push_str(&format!("\n### {}\n\n| Word | What it means |\n|---|---|\n{rows}", field.name));
+        match &field.shape {
+            Shape::Word(words) => section.push_str(&format!("\n### {}\n\n{}", field.name, word_table(words))),
+            Shape::WordOrObject(words, fields) => {
+                let (words, fields) = (word_table(words), field_table(fields));
+                section.push_str(&format!("\n### {}\n\n{words}\n{fields}", field.name));
+            }
+            _ => {}
         }
     }
     section.push_str(&format!("\nAccepted:\n\n```jsonc\n{}\n```\n", kind.accepted.trim()));
@@ -52,6 +56,11 @@ fn section(kind: &RuleKind) -> String {
         kind.refused.file, kind.refused.problem
     ));
     section
+}
+
+fn word_table(words: &[Word]) -> String {
+    let rows: String = words.iter().map(|word| format!("| `{}` | {} |\n", word.name, word.manual)).collect();
+    format!("| Word | What it means |\n|---|---|\n{rows}")
 }
 
 /// The keys of a condition, then the tables of what stands at them: each once, under all keys that have it.
@@ -155,7 +164,15 @@ fn field_schema(field: &Field) -> Value {
         Shape::Text => json!({ "type": "string", "minLength": 1 }),
         Shape::Flag => json!({ "type": "boolean" }),
         Shape::Count => json!({ "type": "integer", "minimum": 1 }),
-        Shape::Word(words) => json!({ "enum": words.iter().map(|word| word.name).collect::<Vec<_>>() }),
+        Shape::Integer => json!({ "type": "integer" }),
+        Shape::Amount => json!({ "type": "number", "exclusiveMinimum": 0 }),
+        Shape::Word(words) => word_schema(words),
+        Shape::WordOrObject(words, fields) => {
+            json!({ "anyOf": [word_schema(words), object_schema(fields.iter(), true)] })
+        }
+        Shape::Objects(fields) => {
+            json!({ "type": "array", "minItems": 1, "items": object_schema(fields.iter(), false) })
+        }
         Shape::Number => json!({ "type": "number" }),
         Shape::Range => json!({ "type": "array", "minItems": 2, "maxItems": 2, "items": { "type": "number" } }),
         Shape::Literal => json!({ "type": LITERAL_TYPES }),
@@ -183,6 +200,10 @@ fn field_schema(field: &Field) -> Value {
 
 /// What may be compared with a claim.
 const LITERAL_TYPES: &[&str] = &["string", "number", "boolean"];
+
+fn word_schema(words: &[Word]) -> Value {
+    json!({ "enum": words.iter().map(|word| word.name).collect::<Vec<_>>() })
+}
 
 #[cfg(test)]
 mod tests {

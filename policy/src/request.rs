@@ -116,6 +116,8 @@ pub struct TableFacts {
     pub columns: Vec<ColumnFacts>,
     /// Its tags: its own, and those of every table and column it reads.
     pub tags: BTreeSet<Tag>,
+    /// Those of `tags` that it has from what it reads only.
+    pub inherited_tags: BTreeSet<Tag>,
     /// Tables whose rows its own rows belong to (by partitioning or inheritance), through every layer.
     pub parents: Vec<TableName>,
     /// Tables whose rows are answered with its own (by partitioning or inheritance), through every layer.
@@ -132,6 +134,7 @@ impl TableFacts {
             kind: TableKind::Table,
             columns: Vec::new(),
             tags: BTreeSet::new(),
+            inherited_tags: BTreeSet::new(),
             parents: Vec::new(),
             children: Vec::new(),
             reads: Vec::new(),
@@ -153,6 +156,9 @@ pub struct ColumnFacts {
     pub type_name: String,
     /// Its tags: its own, and, for a view, those of the columns it is made of.
     pub tags: BTreeSet<Tag>,
+    /// Those of `tags` that it has from the columns it is made of only. A view is expanded and what it reads is masked,
+    /// so nothing masks it once more for these; left empty, it is masked twice.
+    pub inherited_tags: BTreeSet<Tag>,
 }
 
 /// One reference to a table.

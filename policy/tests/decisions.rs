@@ -3,26 +3,53 @@
 //!
 //! A case names the person (`user`, `groups`, `roles`, `tenant`), the `source`, and what the statement has, each with
 //! its place: `tables` (`"1:15 analytics.v on analytics.t"`), `functions` (`"1:8 pg_catalog.lower pure"`), `unlinked`
-//! (`"1:20 b to a, c"`), `writes` (`"1:1 INSERT"`).
+//! (`"1:20 b to a, c"`), `writes` (`"1:1 INSERT"`), `columns` (`"1:8 analytics.t.ssn answer predicate"`). What a table
+//! is may stand under `catalog`, by its name: its `columns` (`"ssn text #pii.ssn"`, or `^pii.ssn` for a tag that a view's
+//! column has from what it is made of), `tags`, `kind`, `parents`, `children`, `reads`.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use passgate_policy::{
-    Decision, FunctionUse, Identity, NoSql, Obligation, PersonName, Place, PolicyFile, PolicySet, Proof, Request, Role,
-    SourceName, StatementDigest, StatementKind, TableFacts, TableName, TableUse, Tenant, Unlinked, Write, compile,
-    decide,
+    Attribute, ColumnFacts, ColumnUse, Decision, FunctionUse, Identity, Mask, Obligation, PersonName, Place,
+    PolicyFile, PolicySet, PolicySql, Proof, Request, Role, SourceName, Sql, SqlFault, SqlUse, StatementDigest,
+    StatementKind, TableFacts, TableKind, TableName, TableUse, Tag, Tenant, Unlinked, Write, compile, decide,
 };
 use serde::{Deserialize, Serialize};
+
+mod words;
+use words::Words;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Script {
     policies: Vec<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    catalog: Catalog,
     cases: Vec<Case>,
+}
+
+type Catalog = BTreeMap<String, Relation>;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Relation {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    columns: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    parents: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    children: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    reads: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -37,10 +64,14 @@ struct Case {
     roles: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant: Option<String>,
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    claims: serde_json::Map<String, serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     tables: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    columns: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     functions: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -62,7 +93,7 @@ fn the_cases_are_answered_as_written() {
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let policies = load(root, &script.policies);
         for case in &mut script.cases {
-            let answer = answer(&policies, case);
+            let answer = answer(&policies, &request(&script.catalog, case));
             if answer != case.answer {
                 let (is, was) = (answer.join("\n  "), case.answer.join("\n  "));
                 failures.push(format!("{}: {}\n  {is}\ninstead of\n  {was}", path.display(), case.name));
@@ -85,16 +116,13 @@ fn load(root: &Path, names: &[String]) -> PolicySet {
         PolicyFile { path: name.clone(), text }
     };
     let files: Vec<PolicyFile> = names.iter().map(file).collect();
-    compile(&files, None, &NoSql).unwrap_or_else(|problems| panic!("{problems:?}"))
+    compile(&files, None, &Words).unwrap_or_else(|problems| panic!("{problems:?}"))
 }
 
-fn answer(policies: &PolicySet, case: &Case) -> Vec<String> {
-    match decide(policies, &request(case)) {
+fn answer(policies: &PolicySet, request: &Request) -> Vec<String> {
+    match decide(policies, request) {
         Decision::Allow(permit) => {
-            let obligations = permit.obligations().iter().map(|obligation| match obligation {
-                Obligation::LimitRows { rows, rule } => format!("ALLOWED at most {rows} rows, by {rule}"),
-                other => format!("ALLOWED with {other:?}"),
-            });
+            let obligations = permit.obligations().iter().map(obligation);
             let fired = permit.fired().iter().map(|rule| format!("FIRED {rule}"));
             obligations.chain(fired).collect()
         }
@@ -114,7 +142,28 @@ fn answer(policies: &PolicySet, case: &Case) -> Vec<String> {
     }
 }
 
-fn request(case: &Case) -> Request {
+fn obligation(obligation: &Obligation) -> String {
+    match obligation {
+        Obligation::LimitRows { rows, rule } => format!("ALLOWED at most {rows} rows, by {rule}"),
+        Obligation::FilterRows { table, predicate, rule } => format!("FILTERED {table}: {}, by {rule}", sql(predicate)),
+        Obligation::HideColumn { table, column, rule } => format!("HIDDEN {table}.{column}, by {rule}"),
+        Obligation::MaskColumn { table, column, mask, rule } => {
+            let mask = match mask {
+                Mask::Expression(expression) => sql(expression),
+                other => format!("{other:?}"),
+            };
+            format!("MASKED {table}.{column}: {mask}, by {rule}")
+        }
+    }
+}
+
+fn sql(PolicySql { text, attributes }: &PolicySql) -> String {
+    let value = |(path, value): &(Arc<str>, Attribute)| format!(", {path} = {value:?}");
+    let values: String = attributes.iter().map(value).collect();
+    format!("{text}{values}")
+}
+
+fn request(catalog: &Catalog, case: &Case) -> Request {
     let source = SourceName::new(case.source.as_deref().unwrap_or("warehouse"));
     let identity = Identity {
         person: PersonName::new(case.user.as_deref().unwrap_or("ana")),
@@ -123,12 +172,13 @@ fn request(case: &Case) -> Request {
         tenant: Tenant::new(case.tenant.as_deref().unwrap_or("acme")),
         groups: case.groups.iter().cloned().collect(),
         roles: case.roles.iter().map(Role::new).collect(),
-        claims: serde_json::Map::new(),
+        claims: case.claims.clone(),
         proof: Proof { method: "scram", issuer: "people".to_owned(), expires_at: None },
     };
     let kind = if case.writes.is_empty() { StatementKind::Query } else { StatementKind::Write };
     Request {
-        tables: case.tables.iter().map(|written| table_use(written, &source)).collect(),
+        tables: case.tables.iter().map(|written| table_use(written, &source, catalog)).collect(),
+        columns: case.columns.iter().map(|written| column_use(written, &source, catalog)).collect(),
         functions: case.functions.iter().map(|written| function_use(written)).collect(),
         unlinked: case.unlinked.iter().map(|written| unlinked(written)).collect(),
         writes: case.writes.iter().map(|written| write(written)).collect(),
@@ -147,12 +197,59 @@ fn table(written: &str, source: &SourceName) -> TableName {
     TableName { source: source.clone(), schema: schema.to_owned(), table: table.to_owned() }
 }
 
-fn table_use(written: &str, source: &SourceName) -> TableUse {
+fn table_use(written: &str, source: &SourceName, catalog: &Catalog) -> TableUse {
     let (at, rest) = place(written);
     let (name, below) = rest.split_once(" on ").unwrap_or((rest, ""));
-    let below = below.split(", ").filter(|below| !below.is_empty());
-    let facts = |name: &str| Arc::new(TableFacts::named(table(name, source)));
-    TableUse { table: facts(name), at, built_on: below.map(facts).collect() }
+    let facts = |name: &str| Arc::new(facts(name, source, catalog));
+    let used = facts(name);
+    let known = used.parents.iter().chain(&used.children).chain(&used.reads).map(ToString::to_string);
+    let below: BTreeSet<String> =
+        below.split(", ").filter(|below| !below.is_empty()).map(str::to_owned).chain(known).collect();
+    TableUse { built_on: below.iter().map(|name| facts(name)).collect(), table: used, at }
+}
+
+fn facts(name: &str, source: &SourceName, catalog: &Catalog) -> TableFacts {
+    let named = TableFacts::named(table(name, source));
+    let Some(relation) = catalog.get(name) else { return named };
+    let names = |names: &[String]| names.iter().map(|name| table(name, source)).collect();
+    TableFacts {
+        kind: match relation.kind.as_deref() {
+            None | Some("table") => TableKind::Table,
+            Some("view") => TableKind::View,
+            Some("materialized view") => TableKind::MaterializedView,
+            Some(other) => panic!("{other}"),
+        },
+        columns: relation.columns.iter().map(|written| column_facts(written)).collect(),
+        tags: relation.tags.iter().map(Tag::new).collect(),
+        parents: names(&relation.parents),
+        children: names(&relation.children),
+        reads: names(&relation.reads),
+        ..named
+    }
+}
+
+fn column_facts(written: &str) -> ColumnFacts {
+    let tags = |sign: char| -> BTreeSet<Tag> {
+        written.split(' ').filter_map(|word| word.strip_prefix(sign)).map(Tag::new).collect()
+    };
+    let (name, rest) = written.split_once(' ').expect("name type");
+    let type_name: Vec<&str> = rest.split(' ').filter(|word| !word.starts_with(['#', '^'])).collect();
+    let inherited_tags = tags('^');
+    let tags = tags('#').union(&inherited_tags).cloned().collect();
+    ColumnFacts { name: name.to_owned(), type_name: type_name.join(" "), tags, inherited_tags }
+}
+
+fn column_use(written: &str, source: &SourceName, catalog: &Catalog) -> ColumnUse {
+    let (at, rest) = place(written);
+    let words: Vec<&str> = rest.split(' ').collect();
+    let (name, column) = words[0].rsplit_once('.').expect("schema.table.column");
+    ColumnUse {
+        table: Arc::new(facts(name, source, catalog)),
+        column: column.to_owned(),
+        in_answer: words.contains(&"answer"),
+        in_predicate: words.contains(&"predicate"),
+        at,
+    }
 }
 
 fn function_use(written: &str) -> FunctionUse {

@@ -6,13 +6,16 @@
 use std::sync::Arc;
 
 use passgate_policy::{
-    Decision, FunctionUse, Identity, NoSql, PersonName, Place, PolicyFile, Proof, Request, Role, SourceName,
-    StatementDigest, StatementKind, TableFacts, TableName, TableUse, Tenant, Unlinked, Write, compile, decide,
+    Decision, FunctionUse, Identity, PersonName, Place, PolicyFile, Proof, Request, Role, SourceName, Sql, SqlFault,
+    SqlUse, StatementDigest, StatementKind, TableFacts, TableName, TableUse, Tenant, Unlinked, Write, compile, decide,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
+
+mod words;
+use words::Words;
 
 /// Words that policies and statements are made of, so that they meet.
 const WORDS: &[&str] = &[
@@ -186,7 +189,7 @@ fn decided(policies: &[Value], request: &Request) -> Decision {
             policy
         })
         .collect();
-    decide(&compile(&[file(Value::from(named).to_string())], None, &NoSql).expect("compiles"), request)
+    decide(&compile(&[file(Value::from(named).to_string())], None, &Words).expect("compiles"), request)
 }
 
 fn is_allowed(decision: &Decision) -> bool {
@@ -198,20 +201,20 @@ proptest! {
 
     #[test]
     fn any_text_compiles_or_is_refused(text in any::<String>()) {
-        let _ = compile(&[file(text)], None, &NoSql);
+        let _ = compile(&[file(text)], None, &Words);
     }
 
     #[test]
     fn any_text_made_of_json_compiles_or_is_refused(parts in vec(select(&[
         "{", "}", "[", "]", ":", ",", "\"name\"", "\"", "\\", "//", "/*", "*/", "\n", "1", "-", "tru", "é", "\u{feff}", "\\u12",
     ][..]), 0..40)) {
-        let _ = compile(&[file(parts.concat())], None, &NoSql);
+        let _ = compile(&[file(parts.concat())], None, &Words);
     }
 
     #[test]
     fn any_json_compiles_or_is_refused_in_its_file(value in any_json()) {
         let text = format!("{value:#}");
-        if let Err(problems) = compile(&[file(text.clone())], None, &NoSql) {
+        if let Err(problems) = compile(&[file(text.clone())], None, &Words) {
             prop_assert!(!problems.is_empty());
             for problem in problems {
                 prop_assert!(!problem.underlined(&text).is_empty(), "{}", problem);

@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use passgate_policy::{NoSql, PolicyFile, compile};
+use passgate_policy::{PolicyFile, Sql, SqlFault, SqlUse, compile};
+
+mod words;
+use words::Words;
 
 #[test]
 fn the_policies_in_the_readme_compile() {
@@ -13,7 +16,7 @@ fn the_policies_in_the_readme_compile() {
     assert!(!blocks.is_empty());
     for text in blocks {
         let file = PolicyFile { path: "README.md".to_owned(), text: text.to_owned() };
-        assert!(compile(&[file], None, &NoSql).is_ok(), "{text}");
+        assert!(compile(&[file], None, &Words).is_ok(), "{text}");
     }
 }
 
@@ -25,6 +28,6 @@ fn the_examples_compile_together() {
         text: fs::read_to_string(entry.path()).unwrap(),
     };
     let files: Vec<PolicyFile> = fs::read_dir(folder).unwrap().map(|entry| file(entry.unwrap())).collect();
-    let set = compile(&files, None, &NoSql).map_err(|problems| format!("{problems:?}")).unwrap();
+    let set = compile(&files, None, &Words).map_err(|problems| format!("{problems:?}")).unwrap();
     assert!(set.warnings().is_empty());
 }

@@ -3,7 +3,7 @@
 mod lineage;
 mod tags;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use passgate_connectors::{Metadata, Relation, RelationKind};
@@ -108,6 +108,7 @@ fn table_facts(source: &SourceName, relation: &Relation, lineage: &lineage::Line
         name: column.name.clone(),
         type_name: column.type_name.clone(),
         tags: tags::in_comment(column.comment.as_deref()),
+        inherited_tags: BTreeSet::new(),
     };
     TableFacts {
         name: TableName { source: source.clone(), schema: relation.schema.clone(), table: relation.name.clone() },
@@ -118,6 +119,7 @@ fn table_facts(source: &SourceName, relation: &Relation, lineage: &lineage::Line
         },
         columns: relation.columns.iter().map(column).collect(),
         tags: tags::in_comment(relation.comment.as_deref()),
+        inherited_tags: BTreeSet::new(),
         parents: lineage.parents.clone(),
         children: lineage.children.clone(),
         reads: lineage.reads.clone(),

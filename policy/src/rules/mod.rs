@@ -3,10 +3,14 @@
 //! A row carries the kind's manual, its keys, a policy that is accepted and one that is refused, and the function that
 //! compiles all policies of the kind into one [`Judge`]. A kind whose rule always holds compiles to it from no policy.
 
+use crate::Tag;
 use crate::audience;
+use crate::classification::read_tag;
 use crate::compile::{Context, Policy};
 use crate::decide::Judge;
-use crate::fields::{Field, Shape};
+use crate::fields::{Field, Shape, Text};
+use crate::names::{ColumnName, ObjectName};
+use crate::problem::did_you_mean;
 
 /// Defines a row whose doc comment is its manual.
 macro_rules! rule_kind {
@@ -17,8 +21,11 @@ macro_rules! rule_kind {
     };
 }
 
+mod allow;
 mod block;
 mod bounded_work;
+mod filter;
+mod mask;
 mod no_cross_join;
 mod no_mutations;
 mod row_limit;
@@ -70,12 +77,15 @@ pub(crate) struct Refused {
 }
 
 /// Every kind of rule. What comes first here is told first when several refuse.
-pub(crate) static RULES: [&RuleKind; 6] = [
+pub(crate) static RULES: [&RuleKind; 9] = [
     &block::BLOCK,
     &no_mutations::NO_MUTATIONS,
     &schema_whitelist::SCHEMA_WHITELIST,
+    &allow::ALLOW,
     &no_cross_join::NO_CROSS_JOIN,
     &bounded_work::BOUNDED_WORK,
+    &filter::FILTER,
+    &mask::MASK,
     &row_limit::ROW_LIMIT,
 ];
 
@@ -137,14 +147,106 @@ pub(crate) const COMMON_FIELDS: &[Field] = &[
     },
 ];
 
+/// The key under which several kinds name tables.
+const TABLES: Field = Field {
+    name: "tables",
+    shape: Shape::Names,
+    required: false,
+    manual: "Tables and views, as `schema.table`, or `table` for that one in any schema.",
+};
+
+/// The tables that a policy names, reporting those that cannot be meant.
+fn tables_of(policy: &Policy<'_>, context: &mut Context<'_>) -> Vec<ObjectName> {
+    let mut names = Vec::new();
+    for written in policy.body.names("tables") {
+        match ObjectName::read(written.value) {
+            Ok(name) => {
+                let known = context.known.map(|known| known.check_table(&name, policy.audience.sources()));
+                if let Some(Err(unknown)) = known {
+                    let problem = written.problem(format!("no table is called \"{}\"", written.value), unknown.0);
+                    context.report_unknown(problem, policy.unknown_ok);
+                }
+                names.push(name);
+            }
+            Err(fault) => context.problems.push(written.problem(fault.message, fault.suggestion)),
+        }
+    }
+    names
+}
+
+/// The columns that a policy names, reporting those that cannot be meant.
+fn columns_of<'d>(policy: &Policy<'d>, context: &mut Context<'_>) -> Vec<(Text<'d>, ColumnName)> {
+    let mut names = Vec::new();
+    for written in policy.body.names("columns") {
+        match ColumnName::read(written.value) {
+            Ok(name) => {
+                let known = context.known.map(|known| known.check_column(&name, policy.audience.sources()));
+                if let Some(Err(unknown)) = known {
+                    let problem = written.problem(format!("no column is called \"{}\"", written.value), unknown.0);
+                    context.report_unknown(problem, policy.unknown_ok);
+                }
+                names.push((written, name));
+            }
+            Err(fault) => context.problems.push(written.problem(fault.message, fault.suggestion)),
+        }
+    }
+    names
+}
+
+/// What the tags of a policy are looked for on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tagged {
+    Tables,
+    Columns,
+}
+
+/// The tags that a policy names, reporting those that nothing has.
+fn tags_of(policy: &Policy<'_>, context: &mut Context<'_>, on: Tagged) -> Vec<Tag> {
+    let mut tags = Vec::new();
+    for written in policy.body.names("tags") {
+        let Some(tag) = read_tag(&written, context) else { continue };
+        if let Some(problem) = unknown_tag(&written, &tag, policy, context, on) {
+            context.report_unknown(problem, policy.unknown_ok);
+        }
+        tags.push(tag);
+    }
+    tags
+}
+
+/// Why nothing can have a tag: neither `tags.json` nor a comment gives it. What a source's comments say is known once the
+/// source was read.
+fn unknown_tag(
+    written: &Text<'_>,
+    tag: &Tag,
+    policy: &Policy<'_>,
+    context: &Context<'_>,
+    on: Tagged,
+) -> Option<crate::Problem> {
+    let known = context.known.filter(|known| known.is_complete(policy.audience.sources()))?;
+    let (given, others) = match on {
+        Tagged::Tables => (known.table_tags(), known.column_tags()),
+        Tagged::Columns => (known.column_tags(), known.table_tags()),
+    };
+    if given.iter().any(|given| tag.covers(given)) {
+        return None;
+    }
+    let (noun, other) = if on == Tagged::Tables { ("table", "columns") } else { ("column", "tables") };
+    let message = format!("no {noun} has the tag \"{}\"", written.value);
+    Some(match others.iter().any(|other| tag.covers(other)) {
+        true => written.problem(format!("{message}; {other} do"), None),
+        false => written.problem(message, did_you_mean(written.value, given.iter().map(Tag::as_str))),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::words::Words;
     use crate::{PolicyFile, compile};
 
     fn compiled(text: &str) -> Result<crate::PolicySet, String> {
         let file = PolicyFile { path: "p.json".to_owned(), text: text.to_owned() };
-        compile(&[file], None, &crate::NoSql).map_err(|problems| {
+        compile(&[file], None, &Words).map_err(|problems| {
             problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n").replace("p.json:", "")
         })
     }
