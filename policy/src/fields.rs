@@ -214,7 +214,7 @@ impl<'d> Object<'d> {
             (Shape::Flag, Value::BooleanLit(_)) => {}
             (Shape::Count, Value::NumberLit(number)) if count(number.value).is_some() => {}
             (Shape::Integer, Value::NumberLit(number)) if number.value.parse::<i64>().is_ok() => {}
-            (Shape::Number, Value::NumberLit(number)) if is_decimal(number.value) => {}
+            (Shape::Amount, Value::NumberLit(number)) if is_decimal(number.value) => {}
             (Shape::Word(words) | Shape::WordOrObject(words, _), Value::StringLit(text)) => {
                 let names = || words.iter().map(|word| word.name);
                 if !names().any(|name| name == text.value) {
