@@ -4,6 +4,7 @@
 
 mod failures;
 mod operation;
+mod paths;
 mod people;
 mod refusals;
 mod streams;

@@ -100,6 +100,15 @@ impl Login {
         self.run(command.arg(self.connection_string())).await
     }
 
+    /// Runs a script through psql, with its own commands in it.
+    pub async fn psql_script(&self, script: &str) -> Said {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), script).expect("the script is written");
+        let mut command = Command::new(PathBuf::from(postgres::PROGRAMS).join("psql"));
+        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f"]).arg(file.path()).arg("-d");
+        self.run(command.arg(self.connection_string())).await
+    }
+
     /// Runs a Python program that finds psycopg imported and an open connection in `connection`.
     pub async fn psycopg(&self, program: &str) -> Said {
         let opening = "import os, sys, psycopg\nconnection = psycopg.connect(sys.argv[1], autocommit=True)\n";

@@ -353,7 +353,14 @@ impl Session<Ready> {
         loop {
             self.check_standing(running)?;
             match self.next_batch(running).await? {
-                Batch::Fields(frame) if wanted.fields => self.channel.relay(frame).await?,
+                Batch::Fields(frame) if wanted.fields => {
+                    if running.reading.is_some() {
+                        // A FETCH that fails gives no description, because PostgreSQL runs it whole before it answers.
+                        let next = self.next_batch(running).await?;
+                        running.kept.push_front(next);
+                    }
+                    self.channel.relay(frame).await?;
+                }
                 Batch::Fields(_) => {}
                 Batch::Notice(notice) => self.channel.notice(&notice),
                 Batch::Copied(frames) => self.relay_counted(running, frames).await?,

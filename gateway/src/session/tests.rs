@@ -5,6 +5,7 @@
 
 mod client;
 mod fake;
+mod paths;
 
 use std::time::Duration;
 
@@ -378,7 +379,7 @@ async fn portals_that_wait_share_one_limit() {
 #[tokio::test]
 async fn a_text_that_becomes_no_statement_is_recorded_too() {
     let folder = tempfile::tempdir().unwrap();
-    let world = World::recorded_in(folder.path());
+    let world = World::recorded_in(folder.path(), Script::default());
     let (mut client, _) = world.connect(&[]).await;
     client.parse("", "SELECT 'two'; SELECT 2").sync().answer().await;
     client.parse("a", "SELECT 1").parse("a", "SELECT 'again'").sync().answer().await;

@@ -39,6 +39,15 @@ impl Heard {
             b'D' => ("DataRow", vec![list(body, value)?]),
             b'C' => ("CommandComplete", vec![json!(text(body)?)]),
             b'Z' => ("ReadyForQuery", vec![json!(char::from(body.try_get_u8().ok()?).to_string())]),
+            b'H' => (
+                "CopyOutResponse",
+                vec![json!(body.try_get_u8().ok()?), list(body, |body| Some(json!(body.try_get_u16().ok()?)))?],
+            ),
+            b'd' => (
+                "CopyData",
+                vec![std::str::from_utf8(body).map_or_else(|_| json!({ "hex": hex(body) }), |text| json!(text))],
+            ),
+            b'c' => ("CopyDone", vec![]),
             b'E' => ("ErrorResponse", vec![fields(body)?]),
             b'N' => ("NoticeResponse", vec![fields(body)?]),
             b'S' => ("ParameterStatus", vec![json!(text(body)?), json!(text(body)?)]),

@@ -27,14 +27,18 @@ pub(super) struct World {
     services: Arc<Services>,
     sign_in: Arc<SignIn>,
     shutdown: watch::Sender<Shutdown>,
+    policies: watch::Sender<Arc<PolicySet>>,
     stage: Arc<Stage>,
 }
 
 /// Everybody reads the schema `public`, and otherwise only what always holds.
 fn policies() -> PolicySet {
-    let text = r#"{ "name": "public-only", "check": "schema_whitelist", "schemas": ["public"] }"#;
-    compile(&[PolicyFile { path: "public.json".to_owned(), text: text.to_owned() }], None, &passgate_policy::NoSql)
-        .unwrap()
+    policy(r#"{ "name": "public-only", "check": "schema_whitelist", "schemas": ["public"] }"#)
+}
+
+fn policy(text: &str) -> PolicySet {
+    let file = PolicyFile { path: "policy.json".to_owned(), text: text.to_owned() };
+    compile(&[file], None, &passgate_policy::NoSql).unwrap()
 }
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -45,9 +49,9 @@ impl World {
     }
 
     /// A world that keeps its records in `audit.jsonl` in this folder.
-    pub(super) fn recorded_in(folder: &Path) -> Self {
+    pub(super) fn recorded_in(folder: &Path, script: Script) -> Self {
         let sinks = serde_json::from_value(json!([{ "type": "file", "path": "audit.jsonl" }])).unwrap();
-        Self::with_audit(Script::default(), Audit::start(&sinks, folder).unwrap())
+        Self::with_audit(script, Audit::start(&sinks, folder).unwrap())
     }
 
     fn with_audit(script: Script, audit: Audit) -> Self {
@@ -55,16 +59,22 @@ impl World {
         *stage.script.lock().unwrap() = script;
         let connector = FakeConnector { name: SourceName::new("warehouse"), stage: stage.clone() };
         let source = Source { connector: Arc::new(connector), default_schema: "public".to_owned() };
+        let policies = watch::Sender::new(Arc::new(policies()));
         let services = Services {
             config: Config { prepared_statements_max: 3, answer_bytes_max: 30_000_000, ..Config::default() },
             statement_limits: statement::Limits::default(),
             sources: Arc::new(Sources::new(&crate::sources::Config::default(), vec![source])),
-            policies: watch::channel(Arc::new(policies())).1,
+            policies: policies.subscribe(),
             audit,
             cancels: Arc::new(Cancels::default()),
         };
         let shutdown = watch::Sender::new(Shutdown::Open);
-        Self { services: Arc::new(services), sign_in: sign_in(), shutdown, stage }
+        Self { services: Arc::new(services), sign_in: sign_in(), shutdown, policies, stage }
+    }
+
+    /// Puts one policy in the place of all.
+    pub(super) fn reload(&self, text: &str) {
+        self.policies.send_replace(Arc::new(policy(text)));
     }
 
     /// Signs alice in and returns the greeting.

@@ -130,7 +130,7 @@ impl Connector for FakeConnector {
             self.stage.say(format!("checkout {person}"));
             self.stage.settings.lock().unwrap().clone_from(&settings.0);
             let witness = Witness { session_user: person.clone(), current_user: person };
-            let cancelled = Arc::new(Cancelled::default());
+            let cancelled = Arc::new(Cancelled { stage: self.stage.clone(), notify: Notify::default() });
             let stage = self.stage.clone();
             let lease = FakeLease { stage, witness, cancelled, running: None, status: TransactionStatus::Idle };
             Ok(Box::new(lease) as Box<dyn Lease>)
@@ -147,13 +147,14 @@ impl Connector for FakeConnector {
     }
 }
 
-#[derive(Default)]
 struct Cancelled {
+    stage: Arc<Stage>,
     notify: Notify,
 }
 
 impl Cancel for Cancelled {
     fn cancel(&self) -> BoxFuture<'_, ()> {
+        self.stage.say("cancel");
         self.notify.notify_one();
         Box::pin(async {})
     }
