@@ -138,7 +138,9 @@ impl Session<Ready> {
         running: &mut Running,
     ) -> Result<(), Failure> {
         self.keep_everything(running).await?;
-        let Some(standing) = running.standing() else { return Ok(()) };
+        let Some(standing) = running.take_standing() else { return Ok(()) };
+        // How many rows there are in all, no single FETCH tells.
+        let standing = Standing { rows_estimated: None, ..standing };
         let savepoints = self.state.transaction.as_ref().map(super::transaction::Block::savepoint_count);
         let Declared { binary, hold, .. } = *declared;
         let cursor = Cursor { standing, tables, binary, hold, savepoints, position: Some(0), description: None };
@@ -176,7 +178,10 @@ impl Session<Ready> {
             return Err(Error::FetchFromPortal(fetch.cursor.clone()).into());
         }
         let policies = self.services.policies.borrow().clone();
+        let now = self.facts().now;
         let cursor = self.state.cursors.find(&fetch.cursor)?;
+        // The same request, at another time.
+        cursor.standing.request.facts.now = now;
         record.tables.clone_from(&cursor.tables);
         record.policy_revision = Some(policies.revision().to_string());
         let Decision::Allow(permit) = decide(&policies, &cursor.standing.request) else {

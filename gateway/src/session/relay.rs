@@ -143,9 +143,9 @@ impl Running {
         self.receipt.as_ref()
     }
 
-    /// What was asked and demanded.
-    pub(super) fn standing(&self) -> Option<Standing> {
-        self.permit.clone()
+    /// What was asked and demanded, for a cursor to remember: nothing of its own answer is left to be watched.
+    pub(super) fn take_standing(&mut self) -> Option<Standing> {
+        self.permit.take()
     }
 
     /// It is a FETCH.
