@@ -7,6 +7,7 @@ DROP TABLE fleet.payslip, vault.key;
 DELETE FROM fleet.driver WHERE depot IS NULL OR depot NOT IN ('HAM', 'OSL');
 UPDATE fleet.driver SET
     licence = '***',
+    phone = repeat('*', length(phone) - 4) || right(phone, 4),
     salary = round(salary / 1000) * 1000,
     born = date_trunc('year', born),
     points = NULL,

@@ -40,7 +40,7 @@ INSERT INTO fleet.driver
         jsonb_build_object('note', 'CNRY-note-' || n)
     FROM generate_series(1, 36) AS n,
         LATERAL (SELECT (ARRAY['HAM', 'OSL', 'RIG', 'GDN', NULL])[1 + n % 5] AS depot, n % 5 < 2 AS hers) AS d;
-COMMENT ON TABLE fleet.driver IS 'Who drives';
+COMMENT ON COLUMN fleet.driver.notes IS 'Remarks, tag:note.remark';
 
 -- Partitioned; rows of her depots and of classes that are not closed; a cost that depends on the row.
 CREATE TABLE fleet.trip (
