@@ -119,6 +119,30 @@ impl Client {
         self.answer().await
     }
 
+    /// Runs a query as the source of `COPY`: one column, a line a row.
+    pub(crate) async fn copy(&mut self, text: &str) -> Answer {
+        self.simple(&format!("COPY ({text}) TO STDOUT")).await
+    }
+
+    /// Reads a query through a cursor.
+    pub(crate) async fn cursor(&mut self, text: &str) -> Answer {
+        self.simple("BEGIN").await?;
+        let answer = match self.simple(&format!("DECLARE reading CURSOR FOR {text}")).await {
+            Ok(_) => self.simple("FETCH ALL FROM reading").await,
+            Err(refusal) => Err(refusal),
+        };
+        self.simple("ROLLBACK").await?;
+        answer
+    }
+
+    /// Runs a query through `PREPARE` and `EXECUTE`.
+    pub(crate) async fn prepared(&mut self, text: &str) -> Answer {
+        self.simple(&format!("PREPARE prepared AS {text}")).await?;
+        let answer = self.simple("EXECUTE prepared").await;
+        self.simple("DEALLOCATE prepared").await?;
+        answer
+    }
+
     async fn answer(&mut self) -> Answer {
         self.flush().await;
         let (mut rows, mut error) = (Rows::default(), None);
@@ -135,6 +159,10 @@ impl Client {
                         |range: std::ops::Range<usize>| String::from_utf8_lossy(&body.buffer()[range]).into_owned();
                     let values = body.ranges().map(|range| Ok(range.map(text)));
                     rows.rows.push(values.collect().expect("values"));
+                }
+                Message::CopyOutResponse(_) => rows.columns = vec![("copy".to_owned(), 0)],
+                Message::CopyData(body) => {
+                    rows.rows.push(vec![Some(String::from_utf8_lossy(body.data()).into_owned())]);
                 }
                 Message::ErrorResponse(body) => error = Some(refusal(body.fields())),
                 Message::ReadyForQuery(_) => return error.map_or(Ok(rows), Err),
