@@ -1,32 +1,28 @@
-//! PostgreSQL's dialect, with a budget, and with PostgreSQL's own order of operators.
+//! PostgreSQL's dialect, with a budget.
+//!
+//! Its hooks hand expressions to [`grammar`](super::grammar), and say what may be a name as
+//! [`keywords`](super::keywords) does.
 //!
 //! The parser tries some constructs twice: it reads an argument as a named one and, where that fails, reads it again
 //! as a plain one, at every level of nesting. Nested calls then cost two to the power of their depth. So this dialect
 //! wraps the parser's own PostgreSQL dialect, leaves out the worst of these, and counts how often an expression is
 //! begun: a text that takes many times its own length is refused.
-//!
-//! It also reads some operators to another extent than PostgreSQL, and what is read otherwise than it was meant is
-//! answered wrongly: `- 2 ^ 2` is 4, `@ -1 + 1` is 0, `a IS DISTINCT FROM b AND c` ends before the AND, and `~` is an
-//! operator like any other, no comparison. Source:
-//! <https://github.com/postgres/postgres/blob/REL_17_STABLE/src/backend/parser/gram.y>, from `%left UNION` on.
 
 use std::any::TypeId;
 use std::cell::Cell;
+use std::ops::ControlFlow;
 
-use sqlparser::ast::{Expr, UnaryOperator};
+use sqlparser::ast::{Expr, visit_expressions};
 use sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
-use sqlparser::tokenizer::Token;
+
+use super::{grammar, keywords};
 
 const POSTGRESQL: PostgreSqlDialect = PostgreSqlDialect {};
 
 /// Expressions that may be begun whatever the text's length.
 const EXPRESSIONS_MIN: usize = 10_000;
-
-/// How strongly a sign binds: more than `^`, AT TIME ZONE and COLLATE, less than `[` and `::`. The parser's own scale has
-/// COLLATE at 120 and `[` at 130.
-const SIGN: u8 = 120;
 
 /// See the module.
 #[derive(Debug)]
@@ -42,25 +38,6 @@ impl BoundedPostgreSql {
     /// Whether the budget was used up.
     pub(super) fn is_exhausted(&self) -> bool {
         self.left.get() == 0
-    }
-
-    /// An operator before its operand, and how strongly it binds.
-    fn prefix_operator(&self, token: &Token) -> Option<(UnaryOperator, u8)> {
-        let other = self.prec_value(Precedence::PgOther);
-        Some(match token {
-            Token::Minus => (UnaryOperator::Minus, SIGN),
-            Token::Plus => (UnaryOperator::Plus, SIGN),
-            Token::Tilde => (UnaryOperator::BitwiseNot, other),
-            Token::AtSign => (UnaryOperator::PGAbs, other),
-            Token::PGSquareRoot => (UnaryOperator::PGSquareRoot, other),
-            Token::PGCubeRoot => (UnaryOperator::PGCubeRoot, other),
-            Token::Sharp => (UnaryOperator::Hash, other),
-            Token::AtDashAt => (UnaryOperator::AtDashAt, other),
-            Token::AtAt => (UnaryOperator::DoubleAt, other),
-            Token::QuestionMarkDash => (UnaryOperator::QuestionDash, other),
-            Token::QuestionPipe => (UnaryOperator::QuestionPipe, other),
-            _ => return None,
-        })
     }
 }
 
@@ -84,42 +61,38 @@ impl Dialect for BoundedPostgreSql {
         if self.is_exhausted() {
             return Some(Err(ParserError::RecursionLimitExceeded));
         }
-        let (op, strength) = self.prefix_operator(&parser.peek_token_ref().token)?;
-        parser.advance_token();
-        Some(parser.parse_subexpr(strength).map(|of| Expr::UnaryOp { op, expr: Box::new(of) }))
+        grammar::prefix(parser)
     }
 
-    /// The other side of IS DISTINCT FROM ends where that of any IS would.
-    fn parse_infix(&self, parser: &mut Parser, left: &Expr, _: u8) -> Option<Result<Expr, ParserError>> {
-        use Keyword::{DISTINCT, FROM, IS, NOT};
-        let make = if parser.parse_keywords(&[IS, DISTINCT, FROM]) {
-            Expr::IsDistinctFrom
-        } else if parser.parse_keywords(&[IS, NOT, DISTINCT, FROM]) {
-            Expr::IsNotDistinctFrom
-        } else {
-            return None;
-        };
-        if matches!(left, Expr::IsDistinctFrom(..) | Expr::IsNotDistinctFrom(..)) {
-            // Nor does PostgreSQL read a chain of them, and each would copy all that stands before it.
-            return Some(Err(ParserError::ParserError("IS DISTINCT FROM after another needs parentheses".to_owned())));
+    fn parse_infix(&self, parser: &mut Parser, left: &Expr, precedence: u8) -> Option<Result<Expr, ParserError>> {
+        if grammar::chains(left, precedence) {
+            let message = "two predicates in a row need parentheses".to_owned();
+            return Some(Err(ParserError::ParserError(message)));
         }
-        let right = parser.parse_subexpr(self.prec_value(Precedence::Is));
-        Some(right.map(|right| make(Box::new(left.clone()), Box::new(right))))
+        if !grammar::reads_infix(parser, precedence) {
+            return None;
+        }
+        // The operand has to be copied, which costs what it is large.
+        let _ = visit_expressions(left, |_| {
+            self.left.set(self.left.get().saturating_sub(1));
+            if self.is_exhausted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        if self.is_exhausted() {
+            return Some(Err(ParserError::RecursionLimitExceeded));
+        }
+        Some(grammar::infix(parser, left.clone(), precedence))
     }
 
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
-        match &parser.peek_token_ref().token {
-            Token::Tilde
-            | Token::TildeAsterisk
-            | Token::ExclamationMarkTilde
-            | Token::ExclamationMarkTildeAsterisk
-            | Token::DoubleTilde
-            | Token::DoubleTildeAsterisk
-            | Token::ExclamationMarkDoubleTilde
-            | Token::ExclamationMarkDoubleTildeAsterisk => Some(Ok(self.prec_value(Precedence::PgOther))),
-            Token::Word(word) if word.keyword == Keyword::OPERATOR => Some(Ok(self.prec_value(Precedence::PgOther))),
-            _ => POSTGRESQL.get_next_precedence(parser),
-        }
+        Some(Ok(grammar::precedence(parser)))
+    }
+
+    fn is_column_alias(&self, keyword: &Keyword, _: &mut Parser) -> bool {
+        keywords::may_be_bare_alias(*keyword)
+    }
+
+    fn is_table_alias(&self, keyword: &Keyword, _: &mut Parser) -> bool {
+        keywords::may_be_table_alias(*keyword)
     }
 
     /// An operator with a slash could swallow the comment behind it; PostgreSQL has none but `|/` and `||/`, which the
@@ -131,6 +104,11 @@ impl Dialect for BoundedPostgreSql {
     /// Tries every argument twice: see the module. Names before `=>` are read without it.
     fn supports_named_fn_args_with_expr_name(&self) -> bool {
         false
+    }
+
+    /// `f(name := value)` is an old spelling of `f(name => value)`.
+    fn supports_named_fn_args_with_assignment_operator(&self) -> bool {
+        true
     }
 
     as_postgresql! {

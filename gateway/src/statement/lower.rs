@@ -6,15 +6,17 @@
 
 mod call;
 mod expression;
+mod marked;
 mod relation;
 mod select;
 mod word;
 
 use passgate_policy::{Place, Write};
 use sqlparser::ast::{self as sql, Spanned};
+use sqlparser::tokenizer::Span;
 
-use super::Error;
-use super::tree::{Body, CommonTable, Query, SetOperator, With};
+use super::tree::{Body, CommonTable, Cycle, Name, Query, Search, SetOperator, With};
+use super::{Error, mark, rephrase};
 use relation::table_command;
 use word::literal;
 
@@ -97,7 +99,16 @@ impl Lowering {
     fn common_table(&mut self, table: &sql::Cte) -> Result<CommonTable> {
         let sql::Cte { alias, query, from, materialized, closing_paren_token: _ } = table;
         refuse_some("FROM after WITH", from.is_some(), table)?;
-        let alias = self.alias(alias)?;
+        let mut alias = alias.clone();
+        let (mut search, mut cycle) = (None, None);
+        for column in std::mem::take(&mut alias.columns) {
+            match mark::read(&column.name) {
+                Some((rephrase::SEARCH, parts)) => search = search_of(&parts, column.name.span)?,
+                Some((rephrase::CYCLE, parts)) => cycle = cycle_of(&parts, column.name.span)?,
+                _ => alias.columns.push(column),
+            }
+        }
+        let alias = self.alias(&alias)?;
         let columns = alias
             .columns
             .into_iter()
@@ -110,7 +121,7 @@ impl Lowering {
             sql::CteAsMaterialized::Materialized => true,
             sql::CteAsMaterialized::NotMaterialized => false,
         });
-        Ok(CommonTable { name: alias.name, columns, materialized, query: self.query(query)? })
+        Ok(CommonTable { name: alias.name, columns, materialized, query: self.query(query)?, search, cycle })
     }
 
     fn body(&mut self, body: &sql::SetExpr) -> Result<Body> {
@@ -158,6 +169,26 @@ impl Lowering {
         let rows = rows.iter().map(|row| self.expressions(row)).collect::<Result<_>>()?;
         Ok(Body::Values(rows))
     }
+}
+
+fn search_of(parts: &[&str], span: Span) -> Result<Option<Search>> {
+    let [order, column, by @ ..] = parts else { return Ok(None) };
+    Ok(Some(Search { breadth: *order == "breadth", by: marked_names(by, span)?, column: marked_name(column, span)? }))
+}
+
+fn cycle_of(parts: &[&str], span: Span) -> Result<Option<Cycle>> {
+    let [mark, path, columns @ ..] = parts else { return Ok(None) };
+    let columns = marked_names(columns, span)?;
+    Ok(Some(Cycle { columns, mark: marked_name(mark, span)?, path: marked_name(path, span)? }))
+}
+
+fn marked_names(texts: &[&str], span: Span) -> Result<Vec<Name>> {
+    texts.iter().map(|text| marked_name(text, span)).collect()
+}
+
+/// A name that a mark carries: folded already.
+fn marked_name(text: &str, span: Span) -> Result<Name> {
+    name(&sql::Ident::with_quote_and_span('"', span, text))
 }
 
 fn refuse_some(what: &str, present: bool, node: &impl Spanned) -> Result<()> {

@@ -1,7 +1,7 @@
 //! SQL text to a [`Statement`]: parsed, every node kind matched by name, classified, bounded.
 //!
 //! ```text
-//! text ── scan (caps) ── sqlparser ── lower (every node by name) ──► tree ── print ──► text for a source
+//! text ── scan (caps) ── lexical, rephrase (tokens) ── sqlparser, grammar ── lower (every node by name) ──► tree ── print ──► text for a source
 //! ```
 //!
 //! The parser is a library; the tree and the printer are ours. What a client wrote is never sent: only what this room
@@ -10,9 +10,14 @@
 mod commands;
 mod delivery;
 mod dialect;
+mod grammar;
+mod keywords;
+mod lexical;
 mod lower;
+mod mark;
 mod oids;
 mod print;
+mod rephrase;
 mod scan;
 mod session;
 #[cfg(test)]
@@ -244,14 +249,15 @@ pub fn parse(text: &str, limits: &Limits) -> Result<Vec<Statement>, Error> {
 
 fn parse_bounded(text: &str, limits: &Limits) -> Result<Vec<Statement>, Error> {
     let dialect = BoundedPostgreSql::for_text(text);
-    let written = Parser::new(&dialect)
+    let refused = |error| match dialect.is_exhausted() {
+        true => Error::too_tangled(),
+        false => Error::from_parser(error, limits),
+    };
+    let tokens = lexical::tokens(text, &dialect).map_err(refused)?;
+    let mut parser = Parser::new(&dialect)
         .with_recursion_limit(limits.depth_max * 2)
-        .try_with_sql(text)
-        .and_then(|mut parser| commands::statements(&mut parser))
-        .map_err(|error| match dialect.is_exhausted() {
-            true => Error::too_tangled(),
-            false => Error::from_parser(error, limits),
-        })?;
+        .with_tokens_with_locations(rephrase::rephrase(tokens));
+    let written = commands::statements(&mut parser).map_err(refused)?;
     if written.len() > limits.statements_max {
         return Err(Error::too_many_statements(limits.statements_max));
     }

@@ -7,9 +7,9 @@
 use std::fmt::Write as _;
 
 use super::tree::{
-    Alias, Arguments, Body, Bound, Call, CommonTable, Distinct, Expression, Frame, Grouping, Item, JoinCondition,
-    JoinKind, Limit, Literal, Name, Order, Over, Path, Query, Relation, Sample, Select, SetOperator, Type, Window,
-    With,
+    Alias, Arguments, Body, Bound, Call, CommonTable, Cycle, Distinct, Expression, Frame, Grouping, Item,
+    JoinCondition, JoinKind, Limit, Literal, Name, Order, Over, Path, Query, Relation, Sample, Search, Select,
+    SetOperator, Type, Window, With, Xml, XmlFunction,
 };
 
 /// The query as text.
@@ -26,7 +26,7 @@ pub fn quoted_name(name: &str) -> String {
 
 /// Functions that are syntax: they cannot carry a schema.
 /// Source: PostgreSQL's `gram.y`, `func_expr_common_subexpr`.
-pub const SYNTAX_FUNCTIONS: [&str; 5] = ["coalesce", "greatest", "grouping", "least", "nullif"];
+pub const SYNTAX_FUNCTIONS: [&str; 6] = ["coalesce", "greatest", "grouping", "least", "nullif", "xmlconcat"];
 
 struct Printer {
     text: String,
@@ -67,6 +67,14 @@ impl Printer {
 
     fn list<T>(&mut self, list: &[T], print: impl FnMut(&mut Self, &T)) {
         self.list_by(list, ", ", print);
+    }
+
+    fn list_with_last<T>(&mut self, list: &[T], mut print: impl FnMut(&mut Self, &T, bool)) {
+        let mut left = list.len();
+        self.list(list, |this, item| {
+            left -= 1;
+            print(this, item, left == 0);
+        });
     }
 
     fn enclosed(&mut self, print: impl FnOnce(&mut Self)) {
@@ -117,7 +125,7 @@ impl Printer {
     }
 
     fn common_table(&mut self, table: &CommonTable) {
-        let CommonTable { name, columns, materialized, query } = table;
+        let CommonTable { name, columns, materialized, query, search, cycle } = table;
         self.name(name);
         if !columns.is_empty() {
             self.enclosed(|this| this.list(columns, Self::name));
@@ -128,6 +136,20 @@ impl Printer {
             Some(false) => " AS NOT MATERIALIZED ",
         });
         self.enclosed(|this| this.query(query));
+        if let Some(Search { breadth, by, column }) = search {
+            self.word(if *breadth { " SEARCH BREADTH FIRST BY " } else { " SEARCH DEPTH FIRST BY " });
+            self.list(by, Self::name);
+            self.word(" SET ");
+            self.name(column);
+        }
+        if let Some(Cycle { columns, mark, path }) = cycle {
+            self.word(" CYCLE ");
+            self.list(columns, Self::name);
+            self.word(" SET ");
+            self.name(mark);
+            self.word(" USING ");
+            self.name(path);
+        }
     }
 
     fn body(&mut self, body: &Body) {
@@ -167,7 +189,7 @@ impl Printer {
     }
 
     fn select(&mut self, select: &Select) {
-        let Select { distinct, items, from, filter, group_by, having, windows, at: _ } = select;
+        let Select { distinct, items, from, filter, group_by, group_by_distinct, having, windows, at: _ } = select;
         self.word("SELECT");
         match distinct {
             None => {}
@@ -190,7 +212,7 @@ impl Printer {
             self.expression(filter);
         }
         if !group_by.is_empty() {
-            self.word(" GROUP BY ");
+            self.word(if *group_by_distinct { " GROUP BY DISTINCT " } else { " GROUP BY " });
             self.list(group_by, Self::grouping);
         }
         if let Some(having) = having {
@@ -230,7 +252,10 @@ impl Printer {
 
     fn relation(&mut self, relation: &Relation) {
         match relation {
-            Relation::Table { name, alias, sample } => {
+            Relation::Table { name, only, alias, sample } => {
+                if *only {
+                    self.word("ONLY ");
+                }
                 self.path(name);
                 self.alias(alias.as_ref());
                 if let Some(Sample { bernoulli, percent, seed }) = sample {
@@ -250,6 +275,15 @@ impl Printer {
             Relation::Function { lateral, call, ordinality, alias } => {
                 self.lateral(*lateral);
                 self.call(call);
+                if *ordinality {
+                    self.word(" WITH ORDINALITY");
+                }
+                self.alias(alias.as_ref());
+            }
+            Relation::Functions { lateral, calls, ordinality, alias } => {
+                self.lateral(*lateral);
+                self.word("ROWS FROM ");
+                self.enclosed(|this| this.list(calls, Self::call));
                 if *ordinality {
                     self.word(" WITH ORDINALITY");
                 }
@@ -326,9 +360,13 @@ impl Printer {
     fn grouping(&mut self, grouping: &Grouping) {
         let (word, sets) = match grouping {
             Grouping::Expression(by) => return self.expression(by),
+            Grouping::Set(by) => return self.enclosed(|this| this.list(by, Self::expression)),
+            Grouping::Sets(sets) => {
+                self.word("GROUPING SETS ");
+                return self.enclosed(|this| this.list(sets, Self::grouping));
+            }
             Grouping::Rollup(sets) => ("ROLLUP ", sets),
             Grouping::Cube(sets) => ("CUBE ", sets),
-            Grouping::Sets(sets) => ("GROUPING SETS ", sets),
         };
         self.word(word);
         self.enclosed(|this| {
@@ -372,7 +410,7 @@ impl Printer {
     }
 
     fn frame(&mut self, frame: &Frame) {
-        let Frame { unit, start, end } = frame;
+        let Frame { unit, start, end, exclude } = frame;
         self.word(" ");
         self.word(unit);
         match end {
@@ -386,6 +424,10 @@ impl Printer {
                 self.word(" AND ");
                 self.bound(end);
             }
+        }
+        if let Some(exclude) = exclude {
+            self.word(" EXCLUDE ");
+            self.word(exclude);
         }
     }
 
@@ -519,9 +561,10 @@ impl Printer {
                 self.word(if *negated { " NOT IN " } else { " IN " });
                 self.enclosed(|this| this.query(query));
             }
-            Expression::Between { of, low, high, negated } => {
+            Expression::Between { of, low, high, symmetric, negated } => {
                 self.operand(of);
                 self.word(if *negated { " NOT BETWEEN " } else { " BETWEEN " });
+                self.word(if *symmetric { "SYMMETRIC " } else { "" });
                 self.operand(low);
                 self.word(" AND ");
                 self.operand(high);
@@ -570,7 +613,7 @@ impl Printer {
             }
             Expression::Extract { field, of } => {
                 self.word("EXTRACT(");
-                self.word(field);
+                self.quoted(field);
                 self.word(" FROM ");
                 self.expression(of);
                 self.word(")");
@@ -646,6 +689,7 @@ impl Printer {
                 self.word(".");
                 self.name(name);
             }
+            Expression::Xml(xml) => self.xml(xml),
             Expression::Normalized { of, form, negated } => {
                 self.operand(of);
                 self.word(if *negated { " IS NOT" } else { " IS" });
@@ -693,8 +737,76 @@ impl Printer {
         self.word(" END");
     }
 
+    fn xml(&mut self, xml: &Xml) {
+        let Xml { function, named, arguments } = xml;
+        let content = |document: bool| if document { "DOCUMENT " } else { "CONTENT " };
+        match function {
+            XmlFunction::Element(name) => {
+                self.word("XMLELEMENT(NAME ");
+                self.name(name);
+                if !named.is_empty() {
+                    self.word(", XMLATTRIBUTES");
+                    self.enclosed(|this| this.list(named, Self::named));
+                }
+                self.further(arguments);
+            }
+            XmlFunction::Forest => {
+                self.word("XMLFOREST(");
+                self.list(named, Self::named);
+            }
+            XmlFunction::Instruction(name) => {
+                self.word("XMLPI(NAME ");
+                self.name(name);
+                self.further(arguments);
+            }
+            XmlFunction::Parse { document } => {
+                self.word("XMLPARSE(");
+                self.word(content(*document));
+                self.list(arguments, Self::expression);
+            }
+            XmlFunction::Root { standalone } => {
+                self.word("XMLROOT(");
+                self.list_by(arguments, ", VERSION ", Self::expression);
+                if arguments.len() < 2 {
+                    self.word(", VERSION NO VALUE");
+                }
+                if let Some(standalone) = standalone {
+                    self.word(", STANDALONE ");
+                    self.word(standalone);
+                }
+            }
+            XmlFunction::Serialize { document, to } => {
+                self.word("XMLSERIALIZE(");
+                self.word(content(*document));
+                self.list(arguments, Self::expression);
+                self.word(" AS ");
+                self.data_type(to);
+            }
+            XmlFunction::Exists => {
+                self.word("XMLEXISTS(");
+                self.list_by(arguments, " PASSING ", Self::operand);
+            }
+        }
+        self.word(")");
+    }
+
+    fn further(&mut self, arguments: &[Expression]) {
+        for argument in arguments {
+            self.word(", ");
+            self.expression(argument);
+        }
+    }
+
+    fn named(&mut self, (of, name): &(Expression, Option<Name>)) {
+        self.expression(of);
+        if let Some(name) = name {
+            self.word(" AS ");
+            self.name(name);
+        }
+    }
+
     fn call(&mut self, call: &Call) {
-        let Call { name, arguments, distinct, order_by, within_group, filter, over } = call;
+        let Call { name, arguments, variadic, distinct, order_by, within_group, filter, over } = call;
         match name.0.as_slice() {
             [syntax] if SYNTAX_FUNCTIONS.contains(&syntax.text.as_str()) => self.word(&syntax.text.to_uppercase()),
             _ => self.path(name),
@@ -705,7 +817,10 @@ impl Printer {
         }
         match arguments {
             Arguments::Everything => self.word("*"),
-            Arguments::List(list) => self.list(list, |this, (name, value)| {
+            Arguments::List(list) => self.list_with_last(list, |this, (name, value), last| {
+                if *variadic && last {
+                    this.word("VARIADIC ");
+                }
                 if let Some(name) = name {
                     this.name(name);
                     this.word(" => ");
@@ -761,6 +876,7 @@ fn is_closed(of: &Expression) -> bool {
         | Expression::Overlay { .. }
         | Expression::Row(_)
         | Expression::Array(_)
+        | Expression::Xml(_)
         | Expression::Field { .. } => true,
         Expression::Call(call) => call.over.is_none() && call.filter.is_none() && call.within_group.is_empty(),
         Expression::Element { .. } | Expression::Slice { .. } => true,

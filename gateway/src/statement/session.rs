@@ -141,7 +141,7 @@ fn copy_kind(source: &sql::CopySource, options: &[CopyOption], lowering: &mut Lo
     let query = match source {
         sql::CopySource::Query(query) => lowering.query(query)?,
         sql::CopySource::Table { table_name, columns } => {
-            let relation = Relation::Table { name: lower::path(table_name)?, alias: None, sample: None };
+            let relation = Relation::Table { name: lower::path(table_name)?, only: false, alias: None, sample: None };
             let mut select = Select::everything_from(relation, Spot(at));
             let item = |column: &sql::Ident| {
                 Ok(Item::Expression { of: Expression::Column(Path(vec![lower::name(column)?])), alias: None })

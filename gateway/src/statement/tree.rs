@@ -69,6 +69,32 @@ pub struct CommonTable {
     pub materialized: Option<bool>,
     /// The query.
     pub query: Query,
+    /// SEARCH.
+    pub search: Option<Search>,
+    /// CYCLE.
+    pub cycle: Option<Cycle>,
+}
+
+/// SEARCH of a recursive query: a column to order its rows by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Search {
+    /// BREADTH FIRST, otherwise DEPTH FIRST.
+    pub breadth: bool,
+    /// The columns that tell rows apart.
+    pub by: Vec<Name>,
+    /// The column it adds.
+    pub column: Name,
+}
+
+/// CYCLE of a recursive query: it ends where these columns come back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cycle {
+    /// The columns.
+    pub columns: Vec<Name>,
+    /// The column it adds that tells whether the row closes a cycle.
+    pub mark: Name,
+    /// The column it adds that holds the way.
+    pub path: Name,
 }
 
 /// The body of a query.
@@ -117,6 +143,8 @@ pub struct Select {
     pub filter: Option<Expression>,
     /// GROUP BY.
     pub group_by: Vec<Grouping>,
+    /// GROUP BY DISTINCT: grouping sets that come up twice count once.
+    pub group_by_distinct: bool,
     /// HAVING.
     pub having: Option<Expression>,
     /// WINDOW.
@@ -134,6 +162,7 @@ impl Select {
             from: vec![relation],
             filter: None,
             group_by: Vec::new(),
+            group_by_distinct: false,
             having: None,
             windows: Vec::new(),
             at,
@@ -187,6 +216,8 @@ pub enum Relation {
     Table {
         /// Its name.
         name: Path,
+        /// ONLY: without the tables that inherit from it.
+        only: bool,
         /// AS.
         alias: Option<Alias>,
         /// TABLESAMPLE.
@@ -207,8 +238,19 @@ pub enum Relation {
     Function {
         /// LATERAL.
         lateral: bool,
-        /// The call; several with ROWS FROM or UNNEST.
+        /// The call.
         call: Box<Call>,
+        /// WITH ORDINALITY.
+        ordinality: bool,
+        /// AS.
+        alias: Option<Alias>,
+    },
+    /// ROWS FROM: several functions side by side.
+    Functions {
+        /// LATERAL.
+        lateral: bool,
+        /// The calls.
+        calls: Vec<Call>,
         /// WITH ORDINALITY.
         ordinality: bool,
         /// AS.
@@ -286,8 +328,10 @@ pub enum Grouping {
     Rollup(Vec<Vec<Expression>>),
     /// CUBE.
     Cube(Vec<Vec<Expression>>),
-    /// GROUPING SETS.
-    Sets(Vec<Vec<Expression>>),
+    /// GROUPING SETS; what stands in them may nest.
+    Sets(Vec<Grouping>),
+    /// A list in parentheses, possibly empty: one grouping set.
+    Set(Vec<Expression>),
 }
 
 /// One entry of ORDER BY.
@@ -332,6 +376,8 @@ pub struct Frame {
     pub start: Bound,
     /// Where it ends.
     pub end: Option<Bound>,
+    /// What EXCLUDE leaves out: `CURRENT ROW`, `GROUP` or `TIES`.
+    pub exclude: Option<&'static str>,
 }
 
 /// An end of a window frame.
@@ -413,7 +459,7 @@ pub enum Expression {
     Or(Vec<Expression>),
     /// NOT.
     Not(Box<Expression>),
-    /// IS [NOT] NULL, TRUE, FALSE, UNKNOWN.
+    /// IS [NOT] NULL, TRUE, FALSE, UNKNOWN, DOCUMENT, JSON.
     Is {
         /// What is tested.
         of: Box<Expression>,
@@ -457,6 +503,8 @@ pub enum Expression {
         low: Box<Expression>,
         /// The upper bound.
         high: Box<Expression>,
+        /// SYMMETRIC: whichever bound is the lower one.
+        symmetric: bool,
         /// NOT.
         negated: bool,
     },
@@ -601,6 +649,8 @@ pub enum Expression {
         /// The field.
         name: Name,
     },
+    /// One of the functions of XML whose arguments are syntax.
+    Xml(Box<Xml>),
     /// `value IS [NOT] form NORMALIZED`.
     Normalized {
         /// What.
@@ -612,6 +662,47 @@ pub enum Expression {
     },
 }
 
+/// XMLELEMENT and its kin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Xml {
+    /// Which.
+    pub function: XmlFunction,
+    /// XMLATTRIBUTES of an element, or what a forest is made of, with their names where written.
+    pub named: Vec<(Expression, Option<Name>)>,
+    /// The other arguments.
+    pub arguments: Vec<Expression>,
+}
+
+/// Which function of XML.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum XmlFunction {
+    /// `XMLELEMENT(NAME ...)`.
+    Element(Name),
+    /// `XMLFOREST(...)`.
+    Forest,
+    /// `XMLPI(NAME ...)`.
+    Instruction(Name),
+    /// `XMLPARSE(DOCUMENT ...)`, or CONTENT.
+    Parse {
+        /// DOCUMENT, otherwise CONTENT.
+        document: bool,
+    },
+    /// `XMLROOT(..., VERSION ...)`.
+    Root {
+        /// STANDALONE, as PostgreSQL writes it: `YES`, `NO` or `NO VALUE`.
+        standalone: Option<&'static str>,
+    },
+    /// `XMLSERIALIZE(DOCUMENT ... AS type)`, or CONTENT.
+    Serialize {
+        /// DOCUMENT, otherwise CONTENT.
+        document: bool,
+        /// AS.
+        to: Type,
+    },
+    /// `XMLEXISTS(path PASSING document)`.
+    Exists,
+}
+
 /// A function call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
@@ -619,6 +710,8 @@ pub struct Call {
     pub name: Path,
     /// What stands in the parentheses.
     pub arguments: Arguments,
+    /// VARIADIC before the last argument: it is an array of the function's last arguments.
+    pub variadic: bool,
     /// DISTINCT.
     pub distinct: bool,
     /// ORDER BY within the parentheses.
@@ -637,6 +730,7 @@ impl Call {
         Self {
             name,
             arguments,
+            variadic: false,
             distinct: false,
             order_by: Vec::new(),
             within_group: Vec::new(),

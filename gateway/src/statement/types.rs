@@ -101,6 +101,24 @@ const SYNONYMS: [(&str, &str); 12] = [
     ("void", ""),
 ];
 
+/// The modifier of an interval that keeps all fields.
+const INTERVAL_WHOLE: i64 = 0x7FFF;
+
+/// What IS may ask of a value beside NULL and truth.
+pub(super) const TESTS: [&str; 11] = [
+    "DOCUMENT",
+    "JSON",
+    "JSON ARRAY",
+    "JSON ARRAY WITH UNIQUE KEYS",
+    "JSON OBJECT",
+    "JSON OBJECT WITH UNIQUE KEYS",
+    "JSON SCALAR",
+    "JSON SCALAR WITH UNIQUE KEYS",
+    "JSON VALUE",
+    "JSON VALUE WITH UNIQUE KEYS",
+    "JSON WITH UNIQUE KEYS",
+];
+
 /// A type, or a refusal that names it.
 pub(super) fn lower(to: &sql::DataType, at: Place) -> Result<Type> {
     use sql::DataType as D;
@@ -144,7 +162,7 @@ pub(super) fn lower(to: &sql::DataType, at: Place) -> Result<Type> {
         D::Date => plain("date"),
         D::Time(precision, zone) => sized(zoned("time", "timetz", zone), *precision),
         D::Timestamp(precision, zone) => sized(zoned("timestamp", "timestamptz", zone), *precision),
-        D::Interval { fields: None, precision } => sized("interval", *precision),
+        D::Interval { fields, precision } => interval(fields.as_ref(), *precision, at),
         D::JSON => plain("json"),
         D::JSONB => plain("jsonb"),
         D::Bit(size) => sized("bit", Some(size.unwrap_or(1))),
@@ -180,6 +198,34 @@ fn custom(path: &Path, modifiers: &[String], at: Place) -> Result<Type> {
         .map(|text| text.trim().parse().map_err(|_| Error::syntax("a type modifier that is not a number", at)))
         .collect::<Result<_>>()?;
     Ok(Type { name: name.to_owned(), modifiers, dimensions: 0 })
+}
+
+/// An interval's modifiers, as its type takes them: which fields it keeps, and how many digits of a second.
+/// Source: PostgreSQL's `intervaltypmodin` and `datatype/timestamp.h`.
+fn interval(fields: Option<&sql::IntervalFields>, precision: Option<u64>, at: Place) -> Result<Type> {
+    use sql::IntervalFields as F;
+    let (month, year, day, hour, minute, second) = (1 << 1, 1 << 2, 1 << 3, 1 << 10, 1 << 11, 1 << 12);
+    let kept = fields.map(|fields| match fields {
+        F::Year => year,
+        F::Month => month,
+        F::Day => day,
+        F::Hour => hour,
+        F::Minute => minute,
+        F::Second => second,
+        F::YearToMonth => year | month,
+        F::DayToHour => day | hour,
+        F::DayToMinute => day | hour | minute,
+        F::DayToSecond => day | hour | minute | second,
+        F::HourToMinute => hour | minute,
+        F::HourToSecond => hour | minute | second,
+        F::MinuteToSecond => minute | second,
+    });
+    let modifiers = match (kept, precision) {
+        (None, None) => Vec::new(),
+        (Some(kept), None) => vec![kept],
+        (kept, Some(digits)) => vec![kept.unwrap_or(INTERVAL_WHOLE), modifier(digits, at)?],
+    };
+    Ok(Type { name: "interval".to_owned(), modifiers, dimensions: 0 })
 }
 
 fn characters(length: Option<&sql::CharacterLength>, at: Place) -> Result<Option<u64>> {
@@ -338,61 +384,33 @@ pub(super) fn prefix_operator(op: sql::UnaryOperator, at: Place) -> Result<&'sta
             U::QuestionDash => "?-",
             _ => "?|",
         }),
-        U::Not | U::BangNot | U::PGPostfixFactorial | U::PGPrefixFactorial => {
-            Err(Error::unsupported("this prefix or postfix operator", at))
-        }
+        U::PGPrefixFactorial => Ok("!!"),
+        U::Not | U::BangNot | U::PGPostfixFactorial => Err(Error::unsupported("this prefix or postfix operator", at)),
     }
 }
 
-/// A field of EXTRACT, in lower case.
+/// A field of EXTRACT, in lower case. Which there are is for PostgreSQL to say, which also knows many abbreviations.
 /// Source: <https://www.postgresql.org/docs/current/functions-datetime.html#FUNCTIONS-DATETIME-EXTRACT>.
 pub(super) fn date_field(field: &sql::DateTimeField, at: Place) -> Result<String> {
-    const FIELDS: [&str; 34] = [
-        "century",
-        "centuries",
-        "day",
-        "days",
-        "decade",
-        "decades",
-        "dow",
-        "doy",
-        "epoch",
-        "hour",
-        "hours",
-        "isodow",
-        "isoyear",
-        "julian",
-        "microsecond",
-        "microseconds",
-        "millennium",
-        "millisecond",
-        "milliseconds",
-        "minute",
-        "minutes",
-        "month",
-        "months",
-        "quarter",
-        "second",
-        "seconds",
-        "timezone",
-        "timezone_hour",
-        "timezone_minute",
-        "week",
-        "weeks",
-        "year",
-        "years",
-        "timezone_h",
-    ];
     let text = match field {
         sql::DateTimeField::Custom(ident) => ident.value.clone(),
         other => other.to_string(),
     };
     let text = text.trim_matches('\'').to_ascii_lowercase();
-    if FIELDS.contains(&text.as_str()) {
-        Ok(text)
-    } else {
-        Err(Error::unsupported(&format!("EXTRACT of \"{}\"", shortened(&text)), at))
+    let is_word =
+        !text.is_empty() && text.len() <= 63 && text.chars().all(|part| part.is_ascii_alphanumeric() || part == '_');
+    if is_word { Ok(text) } else { Err(Error::unsupported(&format!("EXTRACT of \"{}\"", shortened(&text)), at)) }
+}
+
+/// The type before a string: without a length, it takes the string as long as it is.
+/// Source: PostgreSQL's `gram.y`, `ConstBit` and `ConstCharacter`.
+pub(super) fn lower_constant(to: &sql::DataType, at: Place) -> Result<Type> {
+    use sql::DataType as D;
+    let mut lowered = lower(to, at)?;
+    if matches!(to, D::Character(None) | D::Char(None) | D::Bit(None)) {
+        lowered.modifiers.clear();
     }
+    Ok(lowered)
 }
 
 /// The fields of an interval, as PostgreSQL writes them.

@@ -1,7 +1,7 @@
 //! What stands directly inside an expression. Separate so that every reader of the tree that only wants to pass on to
 //! the parts does so in one place, which does not compile until a new kind of node is passed on to.
 
-use super::tree::{Arguments, Bound, Call, Expression, Frame, Order, Over, Query, Window};
+use super::tree::{Arguments, Bound, Call, Expression, Frame, Grouping, Order, Over, Query, Window, Xml};
 
 /// A part of an expression.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +40,9 @@ impl Expression {
                 one(of);
                 visit(Part::Query(query));
             }
-            Self::Between { of, low, high, negated: _ } => [of, low, high].into_iter().for_each(|of| one(of)),
+            Self::Between { of, low, high, symmetric: _, negated: _ } => {
+                [of, low, high].into_iter().for_each(|of| one(of))
+            }
             Self::Like { of, pattern, .. } => [of, pattern].into_iter().for_each(|of| one(of)),
             Self::Exists(query) | Self::Query(query) | Self::ArrayQuery(query) => visit(Part::Query(query)),
             Self::Case { operand, arms, otherwise } => {
@@ -49,6 +51,10 @@ impl Expression {
                 otherwise.iter().for_each(|of| one(of));
             }
             Self::Call(call) => call.each_part(visit),
+            Self::Xml(xml) => {
+                let Xml { function: _, named, arguments } = &**xml;
+                named.iter().map(|(of, _)| of).chain(arguments).for_each(one);
+            }
             Self::Position { what, within } => [what, within].into_iter().for_each(|of| one(of)),
             Self::Substring { of, from, length } => {
                 std::iter::once(of).chain(from).chain(length).for_each(|of| one(of));
@@ -67,7 +73,7 @@ impl Expression {
 impl Call {
     /// Calls `visit` with every expression that stands directly inside the call: arguments first.
     pub fn each_part<'t>(&'t self, visit: &mut dyn FnMut(Part<'t>)) {
-        let Self { name: _, arguments, distinct: _, order_by, within_group, filter, over } = self;
+        let Self { name: _, arguments, variadic: _, distinct: _, order_by, within_group, filter, over } = self;
         if let Arguments::List(list) = arguments {
             list.iter().for_each(|(_, of)| visit(Part::Expression(of)));
         }
@@ -76,6 +82,20 @@ impl Call {
         filter.iter().for_each(|of| visit(Part::Expression(of)));
         if let Some(Over::Window(window)) = over {
             window.each_part(visit);
+        }
+    }
+}
+
+impl Grouping {
+    /// Calls `visit` with every expression of an entry of GROUP BY.
+    pub fn each_part<'t>(&'t self, visit: &mut dyn FnMut(Part<'t>)) {
+        match self {
+            Self::Expression(by) => visit(Part::Expression(by)),
+            Self::Set(by) => by.iter().for_each(|by| visit(Part::Expression(by))),
+            Self::Sets(sets) => sets.iter().for_each(|set| set.each_part(visit)),
+            Self::Rollup(sets) | Self::Cube(sets) => {
+                sets.iter().flatten().for_each(|by| visit(Part::Expression(by)));
+            }
         }
     }
 }

@@ -120,6 +120,7 @@ pub(super) fn any_call(of: &Expression, test: &dyn Fn(&Call) -> bool) -> bool {
                     Arguments::List(list) => list.iter().any(|(_, of)| any_call(of, test)),
                 }
         }
+        Expression::Xml(xml) => any(&xml.arguments) || xml.named.iter().any(|(of, _)| any_call(of, test)),
         Expression::Position { what, within } => any_call(what, test) || any_call(within, test),
         Expression::Substring { of, from, length } => any_call(of, test) || opt(from) || opt(length),
         Expression::Trim { what, of, .. } => any_call(of, test) || opt(what),

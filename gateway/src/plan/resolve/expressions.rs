@@ -1,7 +1,9 @@
 //! The walk through expressions: every node is visited, and there is no wildcard in its matches.
 
 use super::{Resolver, Result};
-use crate::statement::tree::{Arguments, Bound, Call, Expression, Frame, Grouping, Item, Name, Order, Over, Window};
+use crate::statement::tree::{
+    Arguments, Bound, Call, Expression, Frame, Grouping, Item, Name, Order, Over, Window, Xml,
+};
 
 impl Resolver<'_> {
     pub(super) fn item(&mut self, item: &mut Item) -> Result<()> {
@@ -93,6 +95,11 @@ impl Resolver<'_> {
                 self.optional(otherwise.as_mut())
             }
             Expression::Call(call) => self.call(call).map(|_| ()),
+            Expression::Xml(xml) => {
+                let Xml { function: _, named, arguments } = &mut **xml;
+                named.iter_mut().try_for_each(|(of, _)| self.expression(of))?;
+                self.expressions(arguments)
+            }
             Expression::Position { what, within } => {
                 self.expression(what)?;
                 self.expression(within)
@@ -134,7 +141,7 @@ impl Resolver<'_> {
 
     /// Resolves a call; tells whether it may give more than one row.
     pub(super) fn call(&mut self, call: &mut Call) -> Result<bool> {
-        let Call { name, arguments, distinct: _, order_by, within_group, filter, over } = call;
+        let Call { name, arguments, variadic: _, distinct: _, order_by, within_group, filter, over } = call;
         let returns_a_set = self.function_name(name)?;
         match arguments {
             Arguments::Everything => {}
@@ -155,9 +162,9 @@ impl Resolver<'_> {
     pub(super) fn grouping(&mut self, grouping: &mut Grouping) -> Result<()> {
         match grouping {
             Grouping::Expression(by) => self.expression(by),
-            Grouping::Rollup(sets) | Grouping::Cube(sets) | Grouping::Sets(sets) => {
-                sets.iter_mut().try_for_each(|set| self.expressions(set))
-            }
+            Grouping::Set(by) => self.expressions(by),
+            Grouping::Sets(sets) => sets.iter_mut().try_for_each(|set| self.grouping(set)),
+            Grouping::Rollup(sets) | Grouping::Cube(sets) => sets.iter_mut().try_for_each(|set| self.expressions(set)),
         }
     }
 
@@ -165,7 +172,7 @@ impl Resolver<'_> {
         let Window { base: _, partition_by, order_by, frame } = window;
         self.expressions(partition_by)?;
         self.orders(order_by)?;
-        if let Some(Frame { unit: _, start, end }) = frame {
+        if let Some(Frame { unit: _, start, end, exclude: _ }) = frame {
             self.bound(start)?;
             if let Some(end) = end {
                 self.bound(end)?;

@@ -146,6 +146,11 @@ impl Resolver<'_> {
             }
             let mut shape = self.query(&mut table.query)?;
             rename(&mut shape, &texts(&table.columns));
+            if let Some(columns) = &mut shape.columns {
+                let search = table.search.iter().map(|search| &search.column);
+                let cycle = table.cycle.iter().flat_map(|cycle| [&cycle.mark, &cycle.path]);
+                columns.extend(search.chain(cycle).map(|name| name.text.clone()));
+            }
             shape.one_row &= !with.recursive;
             self.common_tables.push(CommonTable { name: table.name.text.clone(), shape });
         }
@@ -178,7 +183,7 @@ impl Resolver<'_> {
     }
 
     fn select(&mut self, select: &mut Select, order_by: &mut [Order]) -> Result<Shape> {
-        let Select { distinct, items, from, filter, group_by, having, windows, at: _ } = select;
+        let Select { distinct, items, from, filter, group_by, group_by_distinct: _, having, windows, at: _ } = select;
         self.frames.push(FromScope::default());
         for relation in from.iter_mut() {
             self.relation(relation)?;

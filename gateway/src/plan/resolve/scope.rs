@@ -14,7 +14,7 @@ impl Resolver<'_> {
     /// Adds the relations of one entry of FROM to the scope.
     pub(super) fn relation(&mut self, relation: &mut Relation) -> Result<()> {
         match relation {
-            Relation::Table { name, alias, sample } => {
+            Relation::Table { name, only: _, alias, sample } => {
                 if let Some(sample) = sample {
                     self.expression(&mut sample.percent)?;
                 }
@@ -40,6 +40,19 @@ impl Resolver<'_> {
                 let at = call.name.0.first().map_or(Place { line: 1, column: 1 }, |name| name.at);
                 let shape = Shape { columns: function_columns(alias.as_ref(), *ordinality), one_row: !returns_a_set };
                 self.add_linked_leaf(derived_leaf(shape, alias.as_ref(), &name, at), reached)
+            }
+            Relation::Functions { lateral: _, calls, ordinality, alias } => {
+                let outer = self.take_touched();
+                let mut returns_a_set = false;
+                for call in calls.iter_mut() {
+                    returns_a_set |= self.call(call)?;
+                }
+                let reached = self.take_touched();
+                self.touch(outer);
+                let first = calls.first().and_then(|call| call.name.0.first());
+                let at = first.map_or(Place { line: 1, column: 1 }, |name| name.at);
+                let shape = Shape { columns: function_columns(alias.as_ref(), *ordinality), one_row: !returns_a_set };
+                self.add_linked_leaf(derived_leaf(shape, alias.as_ref(), "rows from", at), reached)
             }
             Relation::Join { left, right, kind, on, alias } => {
                 let start = self.leaf_count();

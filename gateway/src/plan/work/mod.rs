@@ -104,7 +104,8 @@ impl Gauge {
         let first = self.body(start);
         let each = self.body(again);
         self.common.pop();
-        let mut brakes = Brakes { own: &table.name.text, ..Brakes::default() };
+        // CYCLE ends where the rows come back.
+        let mut brakes = Brakes { own: &table.name.text, any: table.cycle.is_some(), ..Brakes::default() };
         brakes.body(again);
         if !brakes.any {
             self.endless.push((table.name.text.clone(), table.name.at));
@@ -165,17 +166,9 @@ impl Gauge {
             self.expression(of, rows);
         });
         for grouping in &select.group_by {
-            use crate::statement::tree::Grouping;
-            match grouping {
-                Grouping::Expression(by) => {
-                    self.expression(by, rows);
-                }
-                Grouping::Rollup(sets) | Grouping::Cube(sets) | Grouping::Sets(sets) => {
-                    sets.iter().flatten().for_each(|by| {
-                        self.expression(by, rows);
-                    });
-                }
-            }
+            grouping.each_part(&mut |part| {
+                self.part(part, rows);
+            });
         }
         for (_, window) in &select.windows {
             window.each_part(&mut |part| {
@@ -207,6 +200,7 @@ impl Gauge {
                 }
                 rows
             }
+            Relation::Functions { calls, .. } => calls.iter().map(|call| self.call(call, 1.0)).fold(1.0, f64::max),
             Relation::Join { left, right, on, .. } => {
                 let (left, right) = (self.relation(left), self.relation(right));
                 let joined = match on {
@@ -369,7 +363,7 @@ fn reads_a_table(relation: &Relation) -> bool {
             Body::Query(_) | Body::Combination { .. } => true,
             Body::Values(_) => false,
         },
-        Relation::Function { .. } => false,
+        Relation::Function { .. } | Relation::Functions { .. } => false,
         Relation::Join { left, right, .. } => reads_a_table(left) || reads_a_table(right),
     }
 }

@@ -40,7 +40,7 @@ impl Brakes<'_> {
             // Any other relation runs out, or matches nothing at some point.
             Relation::Table { name, .. } => self.any |= name.0.len() != 1 || name.0.iter().any(|n| n.text != self.own),
             Relation::Query { query, .. } => self.body(&query.body),
-            Relation::Function { .. } => {}
+            Relation::Function { .. } | Relation::Functions { .. } => {}
             Relation::Join { left, right, on, .. } => {
                 self.relation(left);
                 self.relation(right);
@@ -85,7 +85,7 @@ pub(super) fn relation_reads(relation: &Relation, name: &str) -> bool {
     match relation {
         Relation::Table { name: path, .. } => matches!(path.0.as_slice(), [single] if single.text == name),
         Relation::Query { query, .. } => body_reads(&query.body, name),
-        Relation::Function { .. } => false,
+        Relation::Function { .. } | Relation::Functions { .. } => false,
         Relation::Join { left, right, .. } => relation_reads(left, name) || relation_reads(right, name),
     }
 }

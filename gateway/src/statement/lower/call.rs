@@ -3,13 +3,21 @@
 use passgate_policy::Place;
 use sqlparser::ast::{self as sql, Spanned};
 
+use super::word::unreserved;
 use super::{Error, Lowering, Result, name, path, place};
 use crate::statement::tree::{Arguments, Call, Expression, Name, Over, Path};
+
+use crate::statement::{mark, rephrase};
 
 impl Lowering {
     pub(super) fn call(&mut self, function: &sql::Function, at: Place) -> Result<Expression> {
         let sql::Function { name, uses_odbc_syntax: _, parameters, args, filter, null_treatment, over, within_group } =
             function;
+        if let [sql::ObjectNamePart::Identifier(first)] = name.0.as_slice()
+            && let Some((kind, _)) = mark::read(first)
+        {
+            return self.marked(kind, args, at);
+        }
         let name = path(name)?;
         if !matches!(parameters, sql::FunctionArguments::None) {
             return Err(Error::unsupported("a function with two lists of arguments", at));
@@ -42,9 +50,11 @@ impl Lowering {
             Some(sql::WindowType::NamedWindow(window)) => Some(Over::Named(self::name(window)?)),
             Some(sql::WindowType::WindowSpec(window)) => Some(Over::Window(Box::new(self.window(window)?))),
         };
+        let (variadic, arguments) = self.arguments(args)?;
         Ok(Expression::Call(Box::new(Call {
             name,
-            arguments: self.arguments(args)?,
+            arguments,
+            variadic,
             distinct: matches!(duplicate_treatment, Some(sql::DuplicateTreatment::Distinct)),
             order_by,
             within_group: self.orders(within_group)?,
@@ -70,11 +80,24 @@ impl Lowering {
         values.collect::<Result<_>>().map(Expression::Row)
     }
 
-    pub(super) fn arguments(&mut self, args: &[sql::FunctionArg]) -> Result<Arguments> {
+    /// Whether the last argument is VARIADIC, and the arguments.
+    pub(super) fn arguments(&mut self, args: &[sql::FunctionArg]) -> Result<(bool, Arguments)> {
         if let [sql::FunctionArg::Unnamed(sql::FunctionArgExpr::Wildcard)] = args {
-            return Ok(Arguments::Everything);
+            return Ok((false, Arguments::Everything));
         }
-        args.iter().map(|arg| self.argument(arg)).collect::<Result<_>>().map(Arguments::List)
+        let variadic = match args.split_last() {
+            Some((sql::FunctionArg::Named { name, arg, operator: sql::FunctionArgOperator::RightArrow }, rest))
+                if mark::is(name, rephrase::VARIADIC) =>
+            {
+                Some((sql::FunctionArg::Unnamed(arg.clone()), rest))
+            }
+            _ => None,
+        };
+        let Some((last, rest)) = variadic else {
+            return Ok((false, Arguments::List(args.iter().map(|arg| self.argument(arg)).collect::<Result<_>>()?)));
+        };
+        let list = rest.iter().chain(std::iter::once(&last)).map(|arg| self.argument(arg)).collect::<Result<_>>()?;
+        Ok((true, Arguments::List(list)))
     }
 
     pub(super) fn argument(&mut self, arg: &sql::FunctionArg) -> Result<(Option<Name>, Expression)> {
@@ -135,6 +158,7 @@ pub(super) fn column_or_keyword(ident: &sql::Ident) -> Result<Expression> {
     {
         return Ok(Expression::Keyword { keyword, precision: None });
     }
+    unreserved(ident)?;
     Ok(Expression::Column(Path(vec![name(ident)?])))
 }
 

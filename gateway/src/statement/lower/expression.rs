@@ -4,6 +4,7 @@ use passgate_policy::Place;
 use sqlparser::ast::{self as sql, Spanned};
 
 use super::call::column_or_keyword;
+use super::word::{string, unreserved};
 use super::{Error, Lowering, Result, literal, name, path, place, refuse_some};
 use crate::statement::tree::{Arguments, Call, Expression, Literal, Name, Path, Type};
 use crate::statement::types;
@@ -21,7 +22,7 @@ impl Lowering {
         list.iter().map(|of| self.expression(of)).collect()
     }
 
-    pub(super) fn expression(&mut self, of: &sql::Expr) -> Result<Expression> {
+    pub(in crate::statement) fn expression(&mut self, of: &sql::Expr) -> Result<Expression> {
         self.nested(|this| this.expression_within(of))
     }
 
@@ -31,6 +32,7 @@ impl Lowering {
         Ok(match of {
             sql::Expr::Identifier(ident) => column_or_keyword(ident)?,
             sql::Expr::CompoundIdentifier(parts) => {
+                parts.first().map_or(Ok(()), unreserved)?;
                 Expression::Column(Path(parts.iter().map(name).collect::<Result<_>>()?))
             }
             sql::Expr::CompoundFieldAccess { root, access_chain } => self.accesses(root, access_chain)?,
@@ -67,6 +69,7 @@ impl Lowering {
                 of: self.boxed(expr)?,
                 low: self.boxed(low)?,
                 high: self.boxed(high)?,
+                symmetric: false,
                 negated: *negated,
             },
             sql::Expr::BinaryOp { left, op, right } => self.infix(left, op, right)?,
@@ -135,6 +138,11 @@ impl Lowering {
             sql::Expr::Nested(inner) => self.expression(inner)?,
             sql::Expr::Value(value) => match &value.value {
                 sql::Value::Placeholder(text) => self.parameter(text, place(value.span))?,
+                sql::Value::NationalStringLiteral(text) => {
+                    let of = Box::new(Expression::Literal(string(text, place(value.span))?));
+                    let to = Type { name: "bpchar".to_owned(), modifiers: Vec::new(), dimensions: 0 };
+                    Expression::Cast { of, to }
+                }
                 other => match literal(other, place(value.span))? {
                     Some(literal) => Expression::Literal(literal),
                     None => return unsupported("this kind of literal"),
@@ -144,7 +152,7 @@ impl Lowering {
                 match literal(&value.value, at())? {
                     Some(text @ Literal::String(_)) => {
                         let of = Box::new(Expression::Literal(text));
-                        Expression::Cast { of, to: types::lower(data_type, at())? }
+                        Expression::Cast { of, to: types::lower_constant(data_type, at())? }
                     }
                     _ => return unsupported("a type before something that is not a string"),
                 }

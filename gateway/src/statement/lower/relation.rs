@@ -3,11 +3,12 @@
 use passgate_policy::Place;
 use sqlparser::ast::{self as sql, Spanned};
 
+use super::word::unreserved;
 use super::{Error, Lowering, Result, literal, name, path, place, refuse_some};
 use crate::statement::tree::{
-    Alias, Arguments, Body, Call, JoinCondition, JoinKind, Name, Path, Relation, Sample, Select, Spot,
+    Alias, Arguments, Body, Call, Expression, JoinCondition, JoinKind, Name, Path, Relation, Sample, Select, Spot,
 };
-use crate::statement::types;
+use crate::statement::{mark, rephrase, types};
 
 impl Lowering {
     pub(super) fn joined(&mut self, relation: &sql::TableWithJoins) -> Result<Relation> {
@@ -93,13 +94,13 @@ impl Lowering {
                     None => {
                         refuse_some("WITH ORDINALITY on a table", *with_ordinality, relation)?;
                         let sample = sample.as_ref().map(|sample| self.sample(sample, at)).transpose()?;
-                        Ok(Relation::Table { name: table_path(name)?, alias, sample })
+                        let (only, name) = table_path(name)?;
+                        Ok(Relation::Table { name, only, alias, sample })
                     }
                     Some(sql::TableFunctionArgs { args, settings }) => {
                         refuse_some("SETTINGS", settings.is_some(), relation)?;
                         refuse_some("TABLESAMPLE on a function", sample.is_some(), relation)?;
-                        let call = Box::new(Call::plain(path(name)?, self.arguments(args)?));
-                        Ok(Relation::Function { lateral: false, call, ordinality: *with_ordinality, alias })
+                        self.function(false, name, args, *with_ordinality, alias)
                     }
                 }
             }
@@ -111,8 +112,7 @@ impl Lowering {
             }
             sql::TableFactor::Function { lateral, name, args, with_ordinality, alias } => {
                 let alias = alias.as_ref().map(|alias| self.alias(alias)).transpose()?;
-                let call = Box::new(Call::plain(path(name)?, self.arguments(args)?));
-                Ok(Relation::Function { lateral: *lateral, call, ordinality: *with_ordinality, alias })
+                self.function(*lateral, name, args, *with_ordinality, alias)
             }
             sql::TableFactor::UNNEST { alias, array_exprs, with_offset, with_offset_alias, with_ordinality } => {
                 refuse_some("WITH OFFSET", *with_offset || with_offset_alias.is_some(), relation)?;
@@ -141,6 +141,36 @@ impl Lowering {
             sql::TableFactor::MatchRecognize { .. } => Err(Error::unsupported("MATCH_RECOGNIZE", at)),
             sql::TableFactor::XmlTable { .. } => Err(Error::unsupported("XMLTABLE", at)),
             sql::TableFactor::SemanticView { .. } => Err(Error::unsupported("SEMANTIC_VIEW", at)),
+        }
+    }
+
+    fn function(
+        &mut self,
+        lateral: bool,
+        name: &sql::ObjectName,
+        args: &[sql::FunctionArg],
+        ordinality: bool,
+        alias: Option<Alias>,
+    ) -> Result<Relation> {
+        if let [sql::ObjectNamePart::Identifier(first)] = name.0.as_slice()
+            && mark::is(first, rephrase::ROWS_FROM)
+        {
+            let calls = args.iter().map(|arg| self.one_of_rows_from(arg)).collect::<Result<_>>()?;
+            return Ok(Relation::Functions { lateral, calls, ordinality, alias });
+        }
+        let (variadic, arguments) = self.arguments(args)?;
+        let call = Box::new(Call { variadic, ..Call::plain(path(name)?, arguments) });
+        Ok(Relation::Function { lateral, call, ordinality, alias })
+    }
+
+    fn one_of_rows_from(&mut self, arg: &sql::FunctionArg) -> Result<Call> {
+        let at = place(arg.span());
+        let sql::FunctionArg::Unnamed(sql::FunctionArgExpr::Expr(of)) = arg else {
+            return Err(Error::syntax("something other than a function in ROWS FROM", at));
+        };
+        match self.expression(of)? {
+            Expression::Call(call) => Ok(*call),
+            _ => Err(Error::syntax("something other than a function in ROWS FROM", at)),
         }
     }
 
@@ -196,19 +226,21 @@ pub(super) fn table_command(table: &sql::Table, at: Place) -> Result<Body> {
         false => name(&sql::Ident::with_quote('"', text)),
     };
     let path = [schema_name, table_name].into_iter().flatten().map(part).collect::<Result<_>>()?;
-    let relation = Relation::Table { name: Path(path), alias: None, sample: None };
+    let relation = Relation::Table { name: Path(path), only: false, alias: None, sample: None };
     Ok(Body::Select(Box::new(Select::everything_from(relation, Spot(at)))))
 }
 
-/// A table's name. ONLY is a reserved word that the parser takes for one.
-fn table_path(object: &sql::ObjectName) -> Result<Path> {
+/// Whether ONLY stands before a table's name, and the name.
+fn table_path(object: &sql::ObjectName) -> Result<(bool, Path)> {
     match object.0.as_slice() {
-        [sql::ObjectNamePart::Identifier(only)]
-            if only.quote_style.is_none() && only.value.eq_ignore_ascii_case("only") =>
-        {
-            Err(Error::unsupported("ONLY", place(only.span)))
+        [sql::ObjectNamePart::Identifier(only), rest @ ..] if mark::is(only, rephrase::ONLY) => {
+            Ok((true, path(&sql::ObjectName(rest.to_vec()))?))
         }
-        _ => path(object),
+        [sql::ObjectNamePart::Identifier(first), ..] => {
+            unreserved(first)?;
+            Ok((false, path(object)?))
+        }
+        _ => Ok((false, path(object)?)),
     }
 }
 

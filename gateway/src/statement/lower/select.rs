@@ -1,11 +1,15 @@
 //! The parts of SELECT: its list, GROUP BY, ORDER BY, LIMIT and windows. Separate because they share nothing with FROM.
 
 use sqlparser::ast::{self as sql, Spanned};
+use sqlparser::tokenizer::Span;
 
-use super::{Error, Lowering, Result, name, path, place, refuse_some};
+use super::marked::plain_arguments;
+use super::{Error, Lowering, Result, marked_name, name, path, place, refuse_some};
 use crate::statement::tree::{
     Bound, Distinct, Expression, Frame, Grouping, Item, Limit, Literal, Name, Order, Select, Spot, Window,
 };
+
+use crate::statement::{mark, rephrase};
 
 impl Lowering {
     pub(super) fn select(&mut self, select: &sql::Select) -> Result<Select> {
@@ -52,13 +56,21 @@ impl Lowering {
             self.write("SELECT INTO", at);
         }
         let distinct = distinct.as_ref().map_or(Ok(None), |distinct| self.distinct(distinct))?;
-        let group_by = self.group_by(group_by)?;
+        let (group_by_distinct, group_by) = self.group_by(group_by)?;
         Ok(Select {
             distinct,
-            items: projection.iter().map(|item| self.item(item)).collect::<Result<_>>()?,
+            items: match projection.as_slice() {
+                [sql::SelectItem::UnnamedExpr(sql::Expr::Identifier(nothing))]
+                    if mark::is(nothing, rephrase::NOTHING) =>
+                {
+                    Vec::new()
+                }
+                items => items.iter().map(|item| self.item(item)).collect::<Result<_>>()?,
+            },
             from: from.iter().map(|relation| self.joined(relation)).collect::<Result<_>>()?,
             filter: self.optional(selection.as_ref())?,
             group_by,
+            group_by_distinct,
             having: self.optional(having.as_ref())?,
             windows: named_window.iter().map(|window| self.named_window(window)).collect::<Result<_>>()?,
             at: Spot(at),
@@ -99,18 +111,32 @@ impl Lowering {
 
     pub(super) fn star_or_expression(&mut self, of: &sql::Expr, alias: Option<Name>) -> Result<Item> {
         match of {
+            sql::Expr::CompoundFieldAccess { root, access_chain } if alias.is_none() => match access_chain.split_last()
+            {
+                Some((sql::AccessExpr::Dot(sql::Expr::Identifier(last)), chain))
+                    if mark::is(last, rephrase::EVERYTHING) =>
+                {
+                    self.accesses(root, chain).map(Item::FieldsOf)
+                }
+                _ => Ok(Item::Expression { of: self.expression(of)?, alias }),
+            },
             sql::Expr::Wildcard(_) if alias.is_none() => Ok(Item::Everything),
             sql::Expr::QualifiedWildcard(table, _) if alias.is_none() => Ok(Item::EverythingOf(path(table)?)),
             _ => Ok(Item::Expression { of: self.expression(of)?, alias }),
         }
     }
 
-    pub(super) fn group_by(&mut self, group_by: &sql::GroupByExpr) -> Result<Vec<Grouping>> {
+    /// Whether it is GROUP BY DISTINCT, and by what.
+    pub(super) fn group_by(&mut self, group_by: &sql::GroupByExpr) -> Result<(bool, Vec<Grouping>)> {
         match group_by {
             sql::GroupByExpr::All(_) => Err(Error::unsupported("GROUP BY ALL", place(group_by.span()))),
             sql::GroupByExpr::Expressions(by, modifiers) => {
                 refuse_some("a modifier of GROUP BY", !modifiers.is_empty(), group_by)?;
-                by.iter().map(|by| self.grouping(by)).collect()
+                let (distinct, by) = match by.split_first() {
+                    Some((sql::Expr::Identifier(first), rest)) if mark::is(first, rephrase::DISTINCT) => (true, rest),
+                    _ => (false, by.as_slice()),
+                };
+                Ok((distinct, by.iter().map(|by| self.grouping(by)).collect::<Result<_>>()?))
             }
         }
     }
@@ -122,9 +148,25 @@ impl Lowering {
         match by {
             sql::Expr::Rollup(of) => Ok(Grouping::Rollup(sets(self, of)?)),
             sql::Expr::Cube(of) => Ok(Grouping::Cube(sets(self, of)?)),
-            sql::Expr::GroupingSets(of) => Ok(Grouping::Sets(sets(self, of)?)),
-            sql::Expr::Tuple(of) if of.is_empty() => Ok(Grouping::Sets(vec![Vec::new()])),
+            sql::Expr::GroupingSets(of) => {
+                of.iter().map(|set| self.grouping_set(set)).collect::<Result<_>>().map(Grouping::Sets)
+            }
+            // PostgreSQL takes a list in parentheses apart here; ROW(...) it does not.
+            sql::Expr::Tuple(of) => Ok(Grouping::Set(self.expressions(of)?)),
             _ => Ok(Grouping::Expression(self.expression(by)?)),
+        }
+    }
+
+    /// One entry of GROUPING SETS, which may itself be made of sets. The parser reads those as calls.
+    fn grouping_set(&mut self, set: &[sql::Expr]) -> Result<Grouping> {
+        let [sql::Expr::Function(call)] = set else { return self.expressions(set).map(Grouping::Set) };
+        let nested = |this: &mut Self, sets: Vec<&sql::Expr>| {
+            sets.into_iter().map(|set| this.expressions(set_members(set))).collect::<Result<Vec<_>>>()
+        };
+        match (call_name(call), call_arguments(call)) {
+            (Some("rollup"), Some(sets)) => nested(self, sets).map(Grouping::Rollup),
+            (Some("cube"), Some(sets)) => nested(self, sets).map(Grouping::Cube),
+            _ => self.expressions(set).map(Grouping::Set),
         }
     }
 
@@ -192,12 +234,26 @@ impl Lowering {
 
     pub(super) fn window(&mut self, window: &sql::WindowSpec) -> Result<Window> {
         let sql::WindowSpec { window_name, partition_by, order_by, window_frame } = window;
-        Ok(Window {
-            base: window_name.as_ref().map(name).transpose()?,
+        let (exclude, base) = match window_name.as_ref().map(|base| (mark::read(base), base)) {
+            None => (None, None),
+            Some((Some((rephrase::EXCLUDE, parts)), base)) => exclusion(&parts, base.span)?,
+            Some((_, base)) => (None, Some(name(base)?)),
+        };
+        let mut window = Window {
+            base,
             partition_by: self.expressions(partition_by)?,
             order_by: self.orders(order_by)?,
             frame: window_frame.as_ref().map(|frame| self.frame(frame)).transpose()?,
-        })
+        };
+        match (&mut window.frame, exclude) {
+            (_, None) => {}
+            (Some(frame), exclude) => frame.exclude = exclude,
+            (None, Some(_)) => {
+                let span = window_name.as_ref().map_or_else(Span::empty, |base| base.span);
+                return Err(Error::syntax("EXCLUDE without a frame", place(span)));
+            }
+        }
+        Ok(window)
     }
 
     pub(super) fn frame(&mut self, frame: &sql::WindowFrame) -> Result<Frame> {
@@ -208,7 +264,7 @@ impl Lowering {
             sql::WindowFrameUnits::Groups => "GROUPS",
         };
         let end = end_bound.as_ref().map(|bound| self.bound(bound)).transpose()?;
-        Ok(Frame { unit, start: self.bound(start_bound)?, end })
+        Ok(Frame { unit, start: self.bound(start_bound)?, end, exclude: None })
     }
 
     pub(super) fn bound(&mut self, bound: &sql::WindowFrameBound) -> Result<Bound> {
@@ -237,4 +293,37 @@ fn plain_wildcard(options: &sql::WildcardAdditionalOptions) -> Result<()> {
         && opt_rename.is_none()
         && opt_alias.is_none();
     if plain { Ok(()) } else { Err(Error::unsupported("an option after *", place(wildcard_token.0.span))) }
+}
+
+/// What a window's EXCLUDE leaves out, and the window it starts from.
+fn exclusion(parts: &[&str], span: Span) -> Result<(Option<&'static str>, Option<Name>)> {
+    let what = parts.first().and_then(|what| ["CURRENT ROW", "GROUP", "TIES"].into_iter().find(|known| known == what));
+    let base = parts.get(1).map(|base| marked_name(base, span)).transpose()?;
+    Ok((what, base))
+}
+
+/// The name of an unquoted call without a schema, where it is one that makes grouping sets.
+fn call_name(call: &sql::Function) -> Option<&'static str> {
+    let [sql::ObjectNamePart::Identifier(name)] = call.name.0.as_slice() else { return None };
+    let known = ["rollup", "cube"].into_iter().find(|known| known.eq_ignore_ascii_case(&name.value));
+    known.filter(|_| name.quote_style.is_none())
+}
+
+/// The arguments of a call that has nothing else.
+fn call_arguments(call: &sql::Function) -> Option<Vec<&sql::Expr>> {
+    let plain = call.filter.is_none() && call.over.is_none() && call.within_group.is_empty();
+    let sql::FunctionArguments::List(sql::FunctionArgumentList { duplicate_treatment: None, args: _, clauses }) =
+        &call.args
+    else {
+        return None;
+    };
+    if plain && clauses.is_empty() { plain_arguments(&call.args) } else { None }
+}
+
+/// `(a, b)` is a set of two, and `a` or `(a)` of one.
+fn set_members(set: &sql::Expr) -> &[sql::Expr] {
+    match set {
+        sql::Expr::Tuple(members) => members,
+        one => std::slice::from_ref(one),
+    }
 }

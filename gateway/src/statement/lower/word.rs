@@ -5,7 +5,7 @@ use sqlparser::ast as sql;
 
 use super::{Error, Result, place};
 use crate::statement::tree::{Literal, Name, Path};
-use crate::statement::types;
+use crate::statement::{keywords, types};
 
 /// PostgreSQL's limit on identifiers (NAMEDATALEN - 1); it cuts longer ones, we refuse them.
 const NAME_BYTES_MAX: usize = 63;
@@ -90,4 +90,12 @@ pub(in crate::statement) fn path(object: &sql::ObjectName) -> Result<Path> {
         })
         .collect::<Result<_>>()
         .map(Path)
+}
+
+/// Refuses a word that PostgreSQL takes for a name in quotes only.
+pub(super) fn unreserved(ident: &sql::Ident) -> Result<()> {
+    match keywords::is_reserved(ident) {
+        true => Err(Error::syntax(&format!("\"{}\" is a reserved word", ident.value), place(ident.span))),
+        false => Ok(()),
+    }
 }
