@@ -44,7 +44,12 @@ pub(crate) struct Context<'k> {
     warnings: Problems,
 }
 
-impl Context<'_> {
+impl<'k> Context<'k> {
+    pub(crate) fn new(known: Option<&'k Known>, sql: &'k dyn Sql) -> Self {
+        let classification = Classification::default();
+        Self { known, sql, classification, problems: Problems::default(), warnings: Problems::default() }
+    }
+
     /// Reports a name that nothing has: a problem, or a warning where the policy says `unknown_ok`.
     pub(crate) fn report_unknown(&mut self, mut problem: Problem, unknown_ok: bool) {
         let accept = || "name one that exists, or add \"unknown_ok\": true".to_owned();
@@ -73,13 +78,7 @@ pub(crate) struct Policy<'d> {
 /// With `known`, a policy that names a table, schema, function or source that does not exist is a problem too (or a
 /// warning, where it says `unknown_ok`). `sql` reads the SQL that policies hold.
 pub fn compile(files: &[PolicyFile], known: Option<&Known>, sql: &dyn Sql) -> Result<PolicySet, Vec<Problem>> {
-    let mut context = Context {
-        known,
-        sql,
-        classification: Classification::default(),
-        problems: Problems::default(),
-        warnings: Problems::default(),
-    };
+    let mut context = Context::new(known, sql);
     let documents: Vec<Document<'_>> =
         files.iter().filter_map(|file| Document::parse(file, &mut context.problems)).collect();
     let (tags, documents): (Vec<_>, Vec<_>) =
@@ -157,14 +156,27 @@ fn read<'d>(
     let audience =
         body.object("applies_to").map(|object| Audience::compile(object, unknown_ok, context)).unwrap_or_default();
     let message = body.text("message").map(|message| message.value.into());
-    let condition = body
-        .object("condition")
-        .filter(|_| kind.is_none_or(|kind| kind.named_by == NamedBy::Action))
-        .and_then(|object| {
-            Condition::compile(object, &mut Reading { sources: audience.sources(), unknown_ok, context })
-        })
-        .map(Arc::new);
+    let mut reading = Reading { sources: audience.sources(), unknown_ok, context };
+    let condition = match kind {
+        Some(RuleKind { named_by: NamedBy::Check, .. }) => None,
+        _ => condition(body, &mut reading).map(Arc::new),
+    };
     Some((kind?, Policy { rule, message, audience, condition, unknown_ok, body }))
+}
+
+/// When a policy acts: what its `condition` or its `when` says.
+fn condition(body: Object<'_>, reading: &mut Reading<'_, '_>) -> Option<Condition> {
+    match (body.object("condition"), body.text("when")) {
+        (Some(_), Some(_)) => {
+            let message = "a policy has a \"condition\" or a \"when\", not both".to_owned();
+            let suggestion = Some("join them with && in \"when\"".to_owned());
+            reading.context.problems.push(body.problem_at("when", message, suggestion));
+            None
+        }
+        (Some(condition), None) => Condition::compile(condition, reading),
+        (None, Some(expression)) => crate::expression::compile(expression, reading),
+        (None, None) => None,
+    }
 }
 
 /// Which kind of rule a policy is: the one that its `check` or its `action` names.

@@ -56,6 +56,23 @@ impl<'a> Source<'a> {
         self.text.get(start..byte).map_or(1, |before| before.chars().count() + 1)
     }
 
+    /// Where a byte of a string's value stands in the text, which may write it with escapes.
+    pub(crate) fn offset_in_string(&self, string: Range, value_byte: usize) -> usize {
+        let start = string.start + 1;
+        let mut characters = self.text.get(start..string.end).unwrap_or_default().char_indices();
+        let mut value_bytes = 0;
+        while let Some((index, character)) = characters.next() {
+            if value_bytes >= value_byte {
+                return start + index;
+            }
+            value_bytes += match character {
+                '\\' => escaped_bytes(&mut characters),
+                other => other.len_utf8(),
+            };
+        }
+        string.end.saturating_sub(1)
+    }
+
     /// A problem with what stands at `range`.
     pub(crate) fn problem(&self, range: Range, message: String, suggestion: Option<String>) -> Problem {
         Problem {
@@ -114,6 +131,26 @@ fn parse<'a>(source: &Source<'a>) -> Result<Value<'a>, Problem> {
             Err(source.problem(range, format!("objects and lists are nested deeper than {NESTING_MAX}"), None))
         }
         None => Ok(root),
+    }
+}
+
+/// Reads what follows the backslash of an escape, and says how many bytes it stands for.
+fn escaped_bytes(characters: &mut std::str::CharIndices<'_>) -> usize {
+    if !matches!(characters.next(), Some((_, 'u'))) {
+        return 1;
+    }
+    let mut code_unit = || {
+        let digits: String = characters.by_ref().take(4).map(|(_, digit)| digit).collect();
+        u32::from_str_radix(&digits, 16).unwrap_or(0)
+    };
+    match code_unit() {
+        // The first half of a pair; the second follows as an escape of its own.
+        0xd800..=0xdbff => {
+            characters.nth(1);
+            characters.nth(3);
+            4
+        }
+        code => char::from_u32(code).map_or(1, char::len_utf8),
     }
 }
 

@@ -139,7 +139,16 @@ pub(crate) struct Text<'d> {
     range: Range,
 }
 
-impl Text<'_> {
+impl<'d> Text<'d> {
+    /// A text that stands inside this one, from a byte of its value on. `value` is what it says there.
+    pub(crate) fn part<'p>(&self, at: usize, value: &'p str) -> Text<'p>
+    where
+        'd: 'p,
+    {
+        let start = self.source.offset_in_string(self.range, at);
+        Text { source: self.source, value, range: Range { start, end: self.range.end } }
+    }
+
     /// A problem with this text.
     pub(crate) fn problem(&self, message: String, suggestion: Option<String>) -> Problem {
         self.source.problem(self.range, message, suggestion)

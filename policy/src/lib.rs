@@ -20,6 +20,7 @@ mod condition;
 mod decide;
 mod decision;
 mod document;
+mod expression;
 mod fields;
 mod governed;
 mod identity;

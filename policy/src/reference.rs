@@ -9,6 +9,27 @@ use crate::condition;
 use crate::fields::{Field, Shape, Word};
 use crate::rules::{ACTION_FIELDS, COMMON_FIELDS, NamedBy, RULES, RuleKind};
 
+/// What comes before the tables of variables and functions.
+const EXPRESSIONS: &str = "
+### Expressions
+
+`when` holds an expression in [CEL](https://cel.dev) in place of a `condition`:
+
+```jsonc
+{ \"name\": \"not at night\", \"action\": \"block\", \"when\": \"time.hour < 6 && 'finance' in user.groups\" }
+```
+
+It is checked when the file is loaded: unknown variables, functions and names, and comparisons that can never hold, are
+problems with their place in the expression. What cannot be known when it is asked (a claim that is missing or of another
+type, an estimate that the source cannot make, a number divided by zero) makes it neither true nor false, unless the rest
+of the expression decides: a policy that restricts then acts, and one that allows does not.
+
+Texts stand in single or double quotes; `r'...'` has no escapes. There are `&&`, `||`, `!`, `==`, `!=`, `<`, `<=`, `>`, `>=`,
+`in`, `+`, `-`, `*`, `/`, `%`, `a ? b : c`, lists in brackets, and `// comments`. Values of different kinds cannot be
+compared, where CEL would call them unequal.
+
+";
+
 /// The manual of every kind of rule, as Markdown.
 pub fn reference() -> String {
     let mut page = String::from(
@@ -28,6 +49,8 @@ pub fn reference() -> String {
     page.push_str(&field_table(crate::audience::FIELDS));
     page.push_str(&format!("\n## Policies with an action\n\n{}", field_table(ACTION_FIELDS)));
     page.push_str(&condition_section());
+    page.push_str(EXPRESSIONS);
+    page.push_str(&crate::expression::manual());
     for kind in RULES {
         page.push_str(&section(kind));
     }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use passgate_policy::{Known, NoSql, PolicyFile, Problem, SourceName, TableName, compile};
+use passgate_policy::{Known, NoSql, PolicyFile, Problem, Role, SourceName, TableName, Tag, compile};
 
 #[test]
 fn every_problem_is_reported_as_written() {
@@ -41,6 +41,16 @@ fn known() -> Known {
         let source = SourceName::new("warehouse");
         known.add_table(TableName { source, schema: schema.to_owned(), table: table.to_owned() });
     }
+    let patients = TableName {
+        source: SourceName::new("warehouse"),
+        schema: "analytics".to_owned(),
+        table: "dim_patient".to_owned(),
+    };
+    known.add_column(patients, "ssn".to_owned(), "text".to_owned());
+    known.add_column_tag(Tag::new("pii.ssn"));
+    known.add_group("finance".to_owned());
+    known.add_role(Role::new("analyst"));
+    known.all_people_are_known();
     known.add_function(SourceName::new("warehouse"), "analytics".to_owned(), "fiscal_quarter".to_owned());
     known
 }

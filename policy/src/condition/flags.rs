@@ -53,13 +53,13 @@ impl Test for FlagTest {
     }
 
     fn evidence(&self, request: &Request, _: bool, found: &mut Evidence) {
-        found_flag(self.flag, request, found);
+        self.flag.fact(request).into_iter().for_each(|fact| found.fact(fact));
     }
 }
 
-/// Says that a flag is so, where it is.
-pub(super) fn found_flag(flag: &Flag, request: &Request, found: &mut Evidence) {
-    if (flag.read)(request) == Ok(true) {
-        found.fact(flag.fact.to_owned());
+impl Flag {
+    /// That it is so, as a clause of evidence; nothing where it is not.
+    pub(crate) fn fact(&self, request: &Request) -> Option<String> {
+        ((self.read)(request) == Ok(true)).then(|| self.fact.to_owned())
     }
 }

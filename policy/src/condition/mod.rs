@@ -18,10 +18,17 @@ mod user;
 
 use std::fmt;
 
+pub(crate) use address::{fact as address_fact, is_in as address_is_in, network};
 pub(crate) use evidence::Evidence;
+pub(crate) use flags::{FIRST_ACCESS, FULL_EXPORT, Flag};
+pub(crate) use names::{Name, Names, Operator as NameOperator, Subject as NameSubject};
+pub(crate) use numbers::{BYTES, CONFIDENCE, COST, Quantity, ROWS};
+pub(crate) use texts::{APPLICATION_NAME, AUTHENTICATION_METHOD, PURPOSE, STATEMENT_KIND, TextSubject};
+pub(crate) use time::{Moment, time_zone};
 pub(crate) use triggers::Index;
 use triggers::Trigger;
 pub(crate) use truth::Truth;
+pub(crate) use user::{EMAIL, NAME, SUBJECT, TENANT, claim_fact, fact as membership_fact, groups, roles};
 
 use crate::Request;
 use crate::compile::Context;
@@ -144,6 +151,7 @@ const SUBJECTS: [Subject; 17] = [
 ];
 
 /// The keys of a condition: ways to combine conditions, and what can be asked about. Several must all hold.
+#[expect(clippy::indexing_slicing, reason = "it is done when the program is built, and would fail there")]
 pub(crate) static FIELDS: [Field; COMBINATIONS.len() + SUBJECTS.len()] = {
     let mut fields = [COMBINATIONS[0]; COMBINATIONS.len() + SUBJECTS.len()];
     let mut index = 0;
@@ -182,7 +190,7 @@ impl Reading<'_, '_> {
     }
 
     /// Reads a text with `read`, or reports what is wrong with it and what to write instead.
-    fn read<T>(
+    pub(crate) fn read<T>(
         &mut self,
         written: &Text<'_>,
         read: impl FnOnce(&str) -> Result<T, (String, Option<String>)>,
@@ -284,7 +292,7 @@ impl Condition {
     }
 
     /// Names of which one must be in the statement for this to hold; `None` where it may hold without any.
-    fn triggers(&self) -> Option<Vec<Trigger>> {
+    pub(crate) fn triggers(&self) -> Option<Vec<Trigger>> {
         match self {
             Self::All(parts) => parts.iter().filter_map(Self::triggers).min_by_key(Vec::len),
             Self::Any(parts) => {

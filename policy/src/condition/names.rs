@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use super::evidence::{Evidence, Named};
 use super::triggers::{Trigger, wider};
 use super::{Condition, Reading, Test, Truth};
+use crate::decide::listed;
 use crate::fields::{Field, Object, Shape, Text};
 use crate::names::{ColumnName, NotAName, ObjectName, Unknown, read_simple, read_tag, written_part};
 use crate::{ColumnUse, FunctionUse, Known, Request, SourceName, TableFacts, TableName, TableUse, Tag};
@@ -188,7 +189,7 @@ impl Subject {
         }
     }
 
-    fn read(self, written: &str) -> Result<Name, NotAName> {
+    pub(crate) fn read(self, written: &str) -> Result<Name, NotAName> {
         match self {
             Self::Tables | Self::Functions => ObjectName::read(written).map(Name::Object),
             Self::Schemas => read_simple(written).map(Name::Schema),
@@ -279,6 +280,26 @@ impl Subject {
         }
     }
 
+    /// What a name is in full, where it leaves out the schema or the table.
+    pub(crate) fn unqualified(self, name: &Name) -> Option<String> {
+        match name {
+            Name::Object(ObjectName { schema: None, name }) => Some(format!("schema.{}", written_part(name))),
+            Name::Column(ColumnName { table: ObjectName { schema: None, name }, column }) => {
+                Some(format!("schema.{}.{}", written_part(name), written_part(column)))
+            }
+            _ => None,
+        }
+    }
+
+    /// The names of this kind in a request, as a clause of evidence.
+    pub(crate) fn fact(self, request: &Request) -> String {
+        let texts: Vec<String> = self.texts(request).into_iter().collect();
+        match texts.is_empty() {
+            true => format!("it names no {}", self.noun()),
+            false => format!("it names {}", listed(&texts, 5)),
+        }
+    }
+
     /// Every name of this kind in a request, as an expression sees it, each once.
     pub(crate) fn texts(self, request: &Request) -> BTreeSet<String> {
         let mut texts = BTreeSet::new();
@@ -315,6 +336,21 @@ fn sources(request: &Request) -> impl Iterator<Item = &SourceName> {
 }
 
 impl Name {
+    /// It as [`Subject::texts`] writes it.
+    pub(crate) fn written(&self) -> String {
+        let object = |name: &ObjectName| match &name.schema {
+            Some(schema) => format!("{}.{}", written_part(schema), written_part(&name.name)),
+            None => written_part(&name.name).into_owned(),
+        };
+        match self {
+            Self::Object(name) => object(name),
+            Self::Schema(name) => written_part(name).into_owned(),
+            Self::Column(name) => format!("{}.{}", object(&name.table), written_part(&name.column)),
+            Self::Source(name) => name.as_str().to_owned(),
+            Self::Tag(tag) => tag.as_str().to_owned(),
+        }
+    }
+
     /// The part of it that a statement must have.
     fn trigger(&self) -> &str {
         match self {

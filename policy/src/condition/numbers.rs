@@ -39,7 +39,7 @@ pub(crate) struct Quantity {
     pub(crate) read: fn(&Request) -> Result<f64, Truth>,
     show: fn(f64) -> String,
     /// The most that it can be.
-    most: f64,
+    pub(crate) most: f64,
 }
 
 /// `estimated.cost_usd`.
@@ -161,12 +161,11 @@ pub(super) fn bounds<'d>(tests: Object<'d>, reading: &mut Reading<'_, '_>) -> Op
             _ => {}
         }
     }
-    if let (Some(above), Some(below)) = (tests.number("above"), tests.number("below")) {
-        if above >= below {
-            let message = format!("nothing is above {above} and below {below}");
-            let suggestion = Some("write the smaller number under \"above\"".to_owned());
-            reading.context.problems.push(tests.problem_at("below", message, suggestion));
-        }
+    let both = tests.number("above").zip(tests.number("below"));
+    if let Some((above, below)) = both.filter(|(above, below)| above >= below) {
+        let message = format!("nothing is above {above} and below {below}");
+        let suggestion = Some("write the smaller number under \"above\"".to_owned());
+        reading.context.problems.push(tests.problem_at("below", message, suggestion));
     }
     Some(bounds)
 }

@@ -167,6 +167,13 @@ impl Comparison {
     }
 }
 
+impl TextSubject {
+    /// What it is, as a clause of evidence.
+    pub(crate) fn fact(&self, request: &Request) -> Option<String> {
+        (self.read)(request).ok().map(|text| format!("{} is {}", self.noun, shown(text)))
+    }
+}
+
 impl Test for TextTest {
     fn truth(&self, request: &Request) -> Truth {
         match (self.subject.read)(request) {
@@ -176,9 +183,7 @@ impl Test for TextTest {
     }
 
     fn evidence(&self, request: &Request, _: bool, found: &mut Evidence) {
-        if let Ok(text) = (self.subject.read)(request) {
-            found.fact(format!("{} is {}", self.subject.noun, shown(text)));
-        }
+        self.subject.fact(request).into_iter().for_each(|fact| found.fact(fact));
     }
 }
 

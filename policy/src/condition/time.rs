@@ -152,34 +152,33 @@ struct TimeTest {
 /// Compiles what stands at `time`.
 pub(super) fn compile(object: Object<'_>, key: &'static str, reading: &mut Reading<'_, '_>) -> Option<Condition> {
     let time = object.object(key)?;
-    if !["days", "hours", "dates"].into_iter().any(|key| time.has(key)) {
+    if time.has("time_zone") && !["days", "hours", "dates"].into_iter().any(|key| time.has(key)) {
         let suggestion = Some("add \"days\", \"hours\" or \"dates\"".to_owned());
         let message = "the time zone alone says nothing of the time".to_owned();
         reading.context.problems.push(time.problem_at("time_zone", message, suggestion));
-        return None;
     }
-    let zone = match time.text("time_zone") {
-        Some(written) => reading.read(&written, time_zone)?,
-        None => Tz::UTC,
-    };
-    let days = time.has("days").then(|| {
-        let day = |written: Text<'_>| DAYS.iter().find(|day| day.name == written.value).map(|day| day.name);
-        time.names("days").filter_map(day).collect()
-    });
-    let hours = match time.object("hours") {
-        Some(hours) => Some(compile_hours(hours, reading)?),
-        None => None,
-    };
-    let (from, to) = match time.object("dates") {
-        Some(dates) => compile_dates(dates, reading)?,
-        None => (None, None),
-    };
-    Some(Condition::test(TimeTest { zone, days, hours, from, to }))
+    let day = |written: Text<'_>| DAYS.iter().find(|day| day.name == written.value).map(|day| day.name);
+    let days = time.has("days").then(|| time.names("days").filter_map(day).collect());
+    // Each is read before any fault is met, so that all faults are told at once.
+    let zone = optional(time.text("time_zone"), |written| reading.read(&written, time_zone));
+    let hours = optional(time.object("hours"), |hours| compile_hours(hours, reading));
+    let dates = optional(time.object("dates"), |dates| compile_dates(dates, reading));
+    let (from, to) = dates?.unwrap_or_default();
+    Some(Condition::test(TimeTest { zone: zone?.unwrap_or(Tz::UTC), days, hours: hours?, from, to }))
+}
+
+/// What stands at a key, read; nothing where nothing stands there; `None` where it had a problem.
+fn optional<T, U>(written: Option<T>, read: impl FnOnce(T) -> Option<U>) -> Option<Option<U>> {
+    match written {
+        Some(written) => read(written).map(Some),
+        None => Some(None),
+    }
 }
 
 fn compile_hours(hours: Object<'_>, reading: &mut Reading<'_, '_>) -> Option<(u32, u32)> {
-    let from = reading.read(&hours.text("from")?, time_of_day)?;
-    let to = reading.read(&hours.text("to")?, time_of_day)?;
+    let mut read = |key| hours.text(key).and_then(|written| reading.read(&written, time_of_day));
+    let (from, to) = (read("from"), read("to"));
+    let (from, to) = (from?, to?);
     if from == to || from == MINUTES_OF_A_DAY {
         let message = "no time is between these two".to_owned();
         let suggestion = Some("write 00:00 and 24:00 for the whole day".to_owned());
@@ -189,10 +188,7 @@ fn compile_hours(hours: Object<'_>, reading: &mut Reading<'_, '_>) -> Option<(u3
 }
 
 fn compile_dates(dates: Object<'_>, reading: &mut Reading<'_, '_>) -> Option<(Option<NaiveDate>, Option<NaiveDate>)> {
-    let mut read = |key| match dates.text(key) {
-        Some(written) => reading.read(&written, date).map(Some),
-        None => Some(None),
-    };
+    let mut read = |key| optional(dates.text(key), |written| reading.read(&written, date));
     let (from, to) = (read("from"), read("to"));
     let (from, to) = (from?, to?);
     if from.zip(to).is_some_and(|(from, to)| from > to) {

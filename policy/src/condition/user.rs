@@ -70,21 +70,25 @@ const fn claim(name: &'static str, shape: Shape, manual: &'static str) -> Field 
     Field { name, shape, required: false, manual }
 }
 
-static NAME: TextSubject =
+/// `user.name`.
+pub(crate) static NAME: TextSubject =
     TextSubject { key: "name", noun: "the person", read: |request| Ok(request.identity.person.as_str()), words: &[] };
-static EMAIL: TextSubject = TextSubject {
+/// `user.email`.
+pub(crate) static EMAIL: TextSubject = TextSubject {
     key: "email",
     noun: "the person's e-mail address",
     read: |request| email(&request.identity),
     words: &[],
 };
-static TENANT: TextSubject = TextSubject {
+/// `user.tenant`.
+pub(crate) static TENANT: TextSubject = TextSubject {
     key: "tenant",
     noun: "the person's tenant",
     read: |request| Ok(request.identity.tenant.as_str()),
     words: &[],
 };
-static SUBJECT: TextSubject =
+/// `user.subject`.
+pub(crate) static SUBJECT: TextSubject =
     TextSubject { key: "subject", noun: "the person's id", read: |request| Ok(&request.identity.subject), words: &[] };
 
 /// The person's e-mail address, or why there is none.
@@ -155,11 +159,11 @@ impl Listed {
     }
 
     fn holds(&self, having: &[&str]) -> bool {
-        let has = |text: &Box<str>| having.contains(&&**text);
+        let mut has = self.texts.iter().map(|text| having.contains(&&**text));
         match self.operator {
-            names::Operator::ContainsAny => self.texts.iter().any(has),
-            names::Operator::ContainsAll => self.texts.iter().all(has),
-            names::Operator::ContainsNone => !self.texts.iter().any(has),
+            names::Operator::ContainsAny => has.any(|has| has),
+            names::Operator::ContainsAll => has.all(|has| has),
+            names::Operator::ContainsNone => !has.any(|has| has),
             names::Operator::Only => having.iter().all(|one| self.texts.iter().any(|text| **text == **one)),
         }
     }

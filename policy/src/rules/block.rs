@@ -52,9 +52,9 @@ fn compile(policies: &[Policy<'_>], context: &mut Context<'_>) -> Box<dyn Judge>
         match &policy.condition {
             Some(condition) => conditions.add(Rule { header: policy.into(), condition: Arc::clone(condition) }),
             // A condition that has a problem of its own is none either, and that problem is told.
-            None if policy.body.has("condition") => {}
+            None if policy.body.has("condition") || policy.body.has("when") => {}
             None => {
-                let suggestion = Some("add a \"condition\", or leave the policy out".to_owned());
+                let suggestion = Some("add a \"condition\" or a \"when\", or leave the policy out".to_owned());
                 let message = "a policy that blocks says when".to_owned();
                 context.problems.push(policy.body.problem_at("action", message, suggestion));
             }

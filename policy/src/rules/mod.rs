@@ -98,6 +98,12 @@ pub(crate) const ACTION_FIELDS: &[Field] = &[
         required: false,
         manual: "What must be true for the action to be done. Several keys must all hold.",
     },
+    Field {
+        name: "when",
+        shape: Shape::Text,
+        required: false,
+        manual: "The same as an expression in CEL, in place of `condition`: `time.hour < 6 && 'finance' in user.groups`.",
+    },
 ];
 
 /// The keys that every policy may have.

@@ -1,0 +1,134 @@
+//! A checked expression to a tree of tests: what JSON conditions can say too becomes the same tests.
+
+use super::evaluate::{self, Node, Quantifier};
+use super::parse::Operator;
+use super::variables::{Of, Variable};
+use crate::Request;
+use crate::condition::{Condition, Evidence, Moment, Name, NameOperator, NameSubject, Names, Test, Truth, claim_fact};
+
+/// The tests that an expression asks for.
+pub(super) fn lower(node: Node) -> Condition {
+    match node {
+        Node::And(nodes) => Condition::All(nodes.into_iter().map(lower).collect()),
+        Node::Or(nodes) => Condition::Any(nodes.into_iter().map(lower).collect()),
+        Node::Not(node) => Condition::Not(Box::new(lower(*node))),
+        node => match names(&node) {
+            Some((subject, names)) => Condition::test(Names { subject, operator: NameOperator::ContainsAny, names }),
+            None => Condition::test(Evaluated { facts: facts(&node), node }),
+        },
+    }
+}
+
+/// The names of which a list must have one, where an expression asks no more: `'a.b' in tables_referenced`,
+/// `tables_referenced.exists(t, t == 'a.b' || t in ['a.c'])`.
+fn names(node: &Node) -> Option<(NameSubject, Vec<Name>)> {
+    match node {
+        Node::Binary(Operator::In, name, of) => {
+            let subject = subject(of)?;
+            Some((subject, vec![subject.read(text(name)?).ok()?]))
+        }
+        Node::Each(Quantifier::Exists, of, body) => {
+            let subject = subject(of)?;
+            let mut texts = Vec::new();
+            collect_alternatives(body, &mut texts)?;
+            let names: Option<Vec<Name>> = texts.into_iter().map(|text| subject.read(text).ok()).collect();
+            Some((subject, names?))
+        }
+        _ => None,
+    }
+}
+
+fn subject(node: &Node) -> Option<NameSubject> {
+    match node {
+        Node::Variable(Variable { of: Of::Names(subject), .. }) => Some(*subject),
+        _ => None,
+    }
+}
+
+fn text(node: &Node) -> Option<&str> {
+    match node {
+        Node::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// The texts of which the variable of a macro is to be one; `None` where that is not all that is asked.
+fn collect_alternatives<'n>(node: &'n Node, texts: &mut Vec<&'n str>) -> Option<()> {
+    match node {
+        Node::Or(nodes) => nodes.iter().try_for_each(|node| collect_alternatives(node, texts)),
+        Node::Binary(Operator::Equal, one, other) => match (&**one, &**other) {
+            (Node::Local(0), Node::Text(text)) | (Node::Text(text), Node::Local(0)) => {
+                texts.push(text);
+                Some(())
+            }
+            _ => None,
+        },
+        Node::Binary(Operator::In, one, other) => match (&**one, &**other) {
+            (Node::Local(0), Node::List(nodes)) => nodes.iter().try_for_each(|node| {
+                texts.push(text(node)?);
+                Some(())
+            }),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// A part of an expression that no other test can ask.
+#[derive(Debug)]
+struct Evaluated {
+    node: Node,
+    facts: Vec<Fact>,
+}
+
+/// Something that an expression looks at.
+#[derive(Clone, Debug)]
+enum Fact {
+    Variable(&'static Variable),
+    Claim(Box<str>),
+    Moment(chrono_tz::Tz),
+}
+
+impl Test for Evaluated {
+    fn truth(&self, request: &Request) -> Truth {
+        evaluate::truth(&self.node, request)
+    }
+
+    fn evidence(&self, request: &Request, _: bool, found: &mut Evidence) {
+        let told = self.facts.iter().filter_map(|fact| match fact {
+            Fact::Variable(variable) => variable.fact(request),
+            Fact::Claim(name) => request.identity.claims.get(&**name).map(|claim| claim_fact(name, claim)),
+            Fact::Moment(zone) => Moment::of(request, *zone).ok().map(Moment::fact),
+        });
+        told.for_each(|fact| found.fact(fact));
+    }
+}
+
+/// What an expression looks at, in its order.
+fn facts(node: &Node) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    collect_facts(node, &mut facts);
+    facts
+}
+
+fn collect_facts(node: &Node, facts: &mut Vec<Fact>) {
+    match node {
+        Node::Variable(variable) => facts.push(Fact::Variable(variable)),
+        Node::Time(_, zone) => facts.push(Fact::Moment(*zone)),
+        Node::Field(of, name) => match **of {
+            Node::Variable(Variable { of: Of::Claims, .. }) => facts.push(Fact::Claim(name.clone())),
+            ref of => collect_facts(of, facts),
+        },
+        Node::InNetwork(_) => facts.extend(Variable::named("client_address").map(Fact::Variable)),
+        Node::Null | Node::Bool(_) | Node::Int(_) | Node::Double(_) | Node::Text(_) | Node::Local(_) => {}
+        Node::List(nodes) | Node::And(nodes) | Node::Or(nodes) | Node::Call(_, nodes) => {
+            nodes.iter().for_each(|node| collect_facts(node, facts));
+        }
+        Node::Has(node) | Node::Not(node) | Node::Negate(node) | Node::Matches(node, _) => collect_facts(node, facts),
+        Node::Index(one, other) | Node::Binary(_, one, other) | Node::Each(_, one, other) => {
+            collect_facts(one, facts);
+            collect_facts(other, facts);
+        }
+        Node::If(nodes) => nodes.iter().for_each(|node| collect_facts(node, facts)),
+    }
+}
