@@ -3,7 +3,7 @@
 use passgate_policy::{Permit, Revision, StatementDigest};
 
 fn permit(statement: StatementDigest, revision: Revision) -> Permit {
-    Permit::new(statement, Vec::new(), revision, Vec::new())
+    Permit::new(statement, revision)
 }
 
 fn main() {}
