@@ -2,7 +2,7 @@
 //!
 //! Nothing is loaded from files of which one has a problem: a policy that was meant and is not there is a hole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use jsonc_parser::ast::Value;
@@ -18,6 +18,7 @@ use crate::fields::{Field, Object, Text};
 use crate::names::Known;
 use crate::problem::{Problem, Problems, did_you_mean};
 use crate::rules::{ACTION_FIELDS, COMMON_FIELDS, NamedBy, RULES, RuleKind};
+use crate::shadow::InShadow;
 use crate::{Revision, RuleReference, Sql};
 
 /// Policies in one set.
@@ -59,7 +60,7 @@ impl<'k> Context<'k> {
 }
 
 /// A policy as written, with what every kind has in common understood.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Policy<'d> {
     pub(crate) rule: RuleReference,
     pub(crate) message: Option<Arc<str>>,
@@ -68,6 +69,10 @@ pub(crate) struct Policy<'d> {
     pub(crate) condition: Option<Arc<Condition>>,
     /// Whether names that nothing has are accepted.
     pub(crate) unknown_ok: bool,
+    /// Whether only what it would do is wanted.
+    pub(crate) is_shadow: bool,
+    /// How early its reasons are told.
+    pub(crate) priority: Option<i64>,
     /// The object, checked against the kind's fields.
     pub(crate) body: Object<'d>,
 }
@@ -88,16 +93,41 @@ pub fn compile(files: &[PolicyFile], known: Option<&Known>, sql: &dyn Sql) -> Re
     let known = known.map(|known| known.with_tags(classification.table_tags(), classification.column_tags()));
     let mut context = Context { known: known.as_ref(), classification, ..context };
     let mut policies = sort_by_kind(&documents, &mut context);
-    let judges = RULES
-        .iter()
-        .map(|kind| (kind.compile)(&policies.remove(kind.name).unwrap_or_default(), &mut context))
-        .collect();
-    if context.problems.is_empty() {
-        let Context { classification, warnings, .. } = context;
-        Ok(PolicySet::new(revision(files), judges, classification, warnings.sorted()))
-    } else {
-        Err(context.problems.sorted())
+    let (mut judges, mut shadows, mut priorities) = (Vec::new(), Vec::new(), HashMap::new());
+    for kind in RULES {
+        let written = policies.remove(kind.name).unwrap_or_default();
+        let prioritised = written.iter().filter_map(|policy| Some((Arc::clone(&policy.rule.policy), policy.priority?)));
+        priorities.extend(prioritised);
+        let (shadow, enforced): (Vec<_>, Vec<_>) = written.into_iter().partition(|policy| policy.is_shadow);
+        shadows.extend(shadow.iter().map(|policy| in_shadow(kind, policy, &enforced, judges.len(), &mut context)));
+        judges.push((kind.compile)(&enforced, &mut context));
     }
+    let Context { classification, warnings, problems, .. } = context;
+    match problems.is_empty() {
+        true => Ok(PolicySet {
+            revision: revision(files),
+            judges,
+            shadows,
+            priorities,
+            classification,
+            warnings: warnings.sorted(),
+        }),
+        false => Err(problems.sorted()),
+    }
+}
+
+/// A policy of which only what it would do is wanted: alone, or, where it lets more through, beside the others that do.
+fn in_shadow<'d>(
+    kind: &RuleKind,
+    policy: &Policy<'d>,
+    enforced: &[Policy<'d>],
+    judge: usize,
+    context: &mut Context<'_>,
+) -> InShadow {
+    let beside = if kind.grants { enforced } else { &[] };
+    let policies: Vec<Policy<'d>> = beside.iter().chain([policy]).cloned().collect();
+    let without = kind.grants.then_some(judge);
+    InShadow { rule: policy.rule.clone(), judge: (kind.compile)(&policies, context), without }
 }
 
 /// Reads what all policies have in common, and hands each to its kind.
@@ -161,7 +191,9 @@ fn read<'d>(
         Some(RuleKind { named_by: NamedBy::Check, .. }) => None,
         _ => condition(body, &mut reading).map(Arc::new),
     };
-    Some((kind?, Policy { rule, message, audience, condition, unknown_ok, body }))
+    let is_shadow = body.text("mode").is_some_and(|mode| mode.value == "shadow");
+    let priority = body.integer("priority");
+    Some((kind?, Policy { rule, message, audience, condition, unknown_ok, is_shadow, priority, body }))
 }
 
 /// When a policy acts: what its `condition` or its `when` says.

@@ -3,7 +3,8 @@
 //! Deny wins, and every denial is kept. The order of [`crate::rules::RULES`] is the order in which reasons are told.
 
 use std::cell::OnceCell;
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use crate::compile::Policy;
 use crate::condition::{Condition, Truth};
 use crate::governed::{Demand, Governed, Tables};
 use crate::problem::Problem;
+use crate::shadow::InShadow;
 use crate::{
     Approval, Decision, EstimatePermit, Hold, Obligation, Permit, Reason, Reasons, Redirect, Request, Revision,
     RuleReference, TableName, Tag, TicketId, Warning,
@@ -24,22 +26,16 @@ const REASONS_MAX: usize = 50;
 /// Policies, ready to decide.
 #[derive(Debug)]
 pub struct PolicySet {
-    revision: Revision,
-    judges: Vec<Box<dyn Judge>>,
-    classification: Classification,
-    warnings: Vec<Problem>,
+    pub(crate) revision: Revision,
+    pub(crate) judges: Vec<Box<dyn Judge>>,
+    pub(crate) shadows: Vec<InShadow>,
+    /// By policy; those that do not say have none.
+    pub(crate) priorities: HashMap<Arc<str>, i64>,
+    pub(crate) classification: Classification,
+    pub(crate) warnings: Vec<Problem>,
 }
 
 impl PolicySet {
-    pub(crate) fn new(
-        revision: Revision,
-        judges: Vec<Box<dyn Judge>>,
-        classification: Classification,
-        warnings: Vec<Problem>,
-    ) -> Self {
-        Self { revision, judges, classification, warnings }
-    }
-
     /// The tags that `tags.json` gives a table.
     pub fn tags_of_table(&self, table: &TableName) -> BTreeSet<Tag> {
         self.classification.of_table(table)
@@ -63,11 +59,10 @@ impl PolicySet {
 
 /// Decides. Pure: the same arguments give the same answer.
 pub fn decide(policies: &PolicySet, request: &Request) -> Decision {
-    let mut verdict = Verdict::default();
-    for judge in &policies.judges {
-        judge.judge(request, &mut verdict);
+    let mut verdict = Verdict::of(policies.judges.iter(), request);
+    if !policies.priorities.is_empty() {
+        verdict.prioritise(&policies.priorities);
     }
-    verdict.settle(request);
     verdict.decision(request, &policies.revision)
 }
 
@@ -95,6 +90,32 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
+    /// What some policies say.
+    pub(crate) fn of<'j>(judges: impl Iterator<Item = &'j Box<dyn Judge>>, request: &Request) -> Self {
+        let mut verdict = Self::default();
+        judges.for_each(|judge| judge.judge(request, &mut verdict));
+        verdict.settle(request);
+        verdict
+    }
+
+    /// Has the reasons of policies with a higher number told first; those with the same number stay in their order.
+    fn prioritise(&mut self, priorities: &HashMap<Arc<str>, i64>) {
+        let priority = |rule: &RuleReference| Reverse(priorities.get(&rule.policy).copied().unwrap_or(0));
+        self.reasons.sort_by_key(|reason| priority(&reason.rule));
+        self.approvals.sort_by_key(|approval| priority(&approval.rule));
+    }
+
+    /// Each thing that was said, and by which rule.
+    pub(crate) fn effects(&self) -> impl Iterator<Item = (&RuleReference, String)> {
+        let refused = self.reasons.iter().map(|reason| (&reason.rule, format!("refuse: {}", reason.message)));
+        let put = |redirect: &Redirect| format!("put {} in place of {}", redirect.to, redirect.from);
+        let redirected = self.redirects.iter().map(move |redirect| (&redirect.rule, put(redirect)));
+        let obliged = self.obligations.iter().map(|obligation| (obligation.rule(), obligation.described()));
+        let held = self.approvals.iter().map(|approval| (&approval.rule, format!("hold: {}", approval.message)));
+        let warned = self.warnings.iter().map(|warning| (&warning.rule, format!("warn: {}", warning.message)));
+        refused.chain(redirected).chain(obliged).chain(held).chain(warned)
+    }
+
     /// Every table that the request reaches.
     pub(crate) fn tables(&self, request: &Request) -> Arc<Tables> {
         Arc::clone(self.tables.get_or_init(|| Arc::new(Tables::of(request))))
@@ -104,6 +125,12 @@ impl Verdict {
     pub(crate) fn demand(&mut self, demand: Demand) {
         self.fired(&demand.rule);
         self.governed.demand(demand);
+    }
+
+    /// Refuses because of a column of one of the [`Verdict::tables`], unless the column is hidden: then it is as if it
+    /// did not exist.
+    pub(crate) fn deny_column(&mut self, table: usize, column: &str, reason: Reason) {
+        self.governed.refuse_column(table, column, reason);
     }
 
     /// Lets the copy out that a materialised view holds.

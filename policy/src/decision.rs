@@ -278,6 +278,26 @@ pub enum Mask {
 }
 
 impl Obligation {
+    /// The rule that asks for it.
+    pub fn rule(&self) -> &RuleReference {
+        match self {
+            Self::LimitRows { rule, .. }
+            | Self::FilterRows { rule, .. }
+            | Self::MaskColumn { rule, .. }
+            | Self::HideColumn { rule, .. } => rule,
+        }
+    }
+
+    /// What is done, to follow "it would": `mask analytics.t.c`.
+    pub(crate) fn described(&self) -> String {
+        match self {
+            Self::LimitRows { rows, .. } => format!("answer at most {rows} rows"),
+            Self::FilterRows { table, predicate, .. } => format!("filter {table}: {}", predicate.text),
+            Self::MaskColumn { table, column, .. } => format!("mask {table}.{column}"),
+            Self::HideColumn { table, column, .. } => format!("leave out {table}.{column}"),
+        }
+    }
+
     /// Whether both ask for the same, whichever rule does.
     pub fn has_same_effect(&self, other: &Self) -> bool {
         match (self, other) {

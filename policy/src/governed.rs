@@ -218,6 +218,8 @@ impl Demand {
 #[derive(Debug, Default)]
 pub(crate) struct Governed {
     demands: Vec<Demand>,
+    /// Refusals that speak of a column: they are told where the column is not hidden.
+    of_columns: Vec<(usize, Arc<str>, Reason)>,
     /// Materialised views whose copies some rule lets out.
     released: BTreeSet<usize>,
 }
@@ -227,20 +229,30 @@ impl Governed {
         self.demands.push(demand);
     }
 
+    pub(crate) fn refuse_column(&mut self, table: usize, column: &str, reason: Reason) {
+        self.of_columns.push((table, column.into(), reason));
+    }
+
     pub(crate) fn release(&mut self, table: usize) {
         self.released.insert(table);
     }
 
     /// The obligations, and the reasons for which they would not be enough.
     pub(crate) fn settle(self, request: &Request, tables: &Tables) -> (Vec<Obligation>, Vec<Reason>) {
-        if self.demands.is_empty() {
+        if self.demands.is_empty() && self.of_columns.is_empty() {
             return (Vec::new(), Vec::new());
         }
         let mut of_tables: BTreeMap<usize, Vec<&Demand>> = BTreeMap::new();
         for demand in &self.demands {
             of_tables.entry(demand.table).or_default().push(demand);
         }
-        let mut reasons = Vec::new();
+        let is_hidden = |table: &usize, column: &str| {
+            let hides =
+                |demand: &&Demand| matches!(&demand.what, Asked::Hide { column: hidden } if **hidden == *column);
+            of_tables.get(table).is_some_and(|demands| demands.iter().any(hides))
+        };
+        let shown = self.of_columns.iter().filter(|(table, column, _)| !is_hidden(table, column));
+        let mut reasons: Vec<Reason> = shown.map(|(_, _, reason)| reason.clone()).collect();
         for used in &request.tables {
             reasons.extend(inseparable(used, tables, &of_tables));
             reasons.extend(self.copies(used, tables, &of_tables));

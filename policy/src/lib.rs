@@ -12,6 +12,7 @@
 //!
 //! A [`Permit`] is the only thing that lets a statement run. It is made here and nowhere else.
 
+mod acting;
 mod attributes;
 mod audience;
 mod classification;
@@ -30,8 +31,10 @@ mod read_sql;
 mod reference;
 mod request;
 mod rules;
+mod shadow;
 mod sql;
 mod types;
+mod wording;
 #[cfg(test)]
 #[path = "../tests/words/mod.rs"]
 mod words;
@@ -51,4 +54,5 @@ pub use request::{
     StatementDigest, StatementKind, TableFacts, TableKind, TableName, TableUse, Tag, TicketId, Unlinked, Work,
     WorkKind, Write,
 };
+pub use shadow::shadow;
 pub use sql::{NoSql, Sql, SqlFault, SqlUse};

@@ -98,7 +98,12 @@ fn fixed(value: &str, family: Family, type_name: &str) -> Result<(), Misfit> {
             let is_json = serde_json::from_str::<serde_json::Value>(value).is_ok();
             (is_json, "write JSON, such as \"value\": \"{}\"")
         }
-        Family::Other => (false, "mask it with \"null\", or with an \"expression\""),
+        Family::Other => {
+            return Err(Misfit {
+                why: format!("is of type {type_name}, and nothing is known to be a value of it"),
+                suggestion: "mask it with \"null\", or with an \"expression\"",
+            });
+        }
     };
     match is_value {
         true => Ok(()),

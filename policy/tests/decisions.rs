@@ -5,7 +5,8 @@
 //! its place: `tables` (`"1:15 analytics.v on analytics.t"`), `functions` (`"1:8 pg_catalog.lower pure"`), `unlinked`
 //! (`"1:20 b to a, c"`), `writes` (`"1:1 INSERT"`), `columns` (`"1:8 analytics.t.ssn answer predicate"`). What a table
 //! is may stand under `catalog`, by its name: its `columns` (`"ssn text #pii.ssn"`, or `^pii.ssn` for a tag that a view's
-//! column has from what it is made of), `tags`, `kind`, `parents`, `children`, `reads`.
+//! column has from what it is made of), `tags`, `kind`, `parents`, `children`, `reads`. Policies that are no example stand
+//! under `written`. An `estimate` is `{ "cost_usd": 1.2, "bytes": 3, "rows": 4 }`, or `"unknown"`.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test")]
 
@@ -15,9 +16,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use passgate_policy::{
-    Attribute, ColumnFacts, ColumnUse, Decision, FunctionUse, Identity, Mask, Obligation, PersonName, Place,
-    PolicyFile, PolicySet, PolicySql, Proof, Request, Role, SourceName, Sql, SqlFault, SqlUse, StatementDigest,
-    StatementKind, TableFacts, TableKind, TableName, TableUse, Tag, Tenant, Unlinked, Write, compile, decide,
+    Attribute, ColumnFacts, ColumnUse, Costs, Decision, Estimate, Facts, FunctionUse, Grant, Identity, Mask,
+    Obligation, PersonName, Place, PolicyFile, PolicySet, PolicySql, Proof, Redirect, Request, Role, Shadow,
+    SourceName, Sql, SqlFault, SqlUse, StatementDigest, StatementKind, TableFacts, TableKind, TableName, TableUse, Tag,
+    Tenant, TicketId, Unlinked, Warning, Write, compile, decide, shadow,
 };
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +29,10 @@ use words::Words;
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Script {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     policies: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    written: Vec<serde_json::Value>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     catalog: Catalog,
     cases: Vec<Case>,
@@ -78,6 +83,14 @@ struct Case {
     unlinked: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     writes: Vec<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    full_export: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    redirected: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    estimate: Option<serde_json::Value>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    grants: Vec<String>,
     #[serde(default)]
     answer: Vec<String>,
 }
@@ -91,7 +104,7 @@ fn the_cases_are_answered_as_written() {
         let path = entry.unwrap().path();
         let mut script: Script = serde_json::from_str(&fs::read_to_string(&path).unwrap())
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let policies = load(root, &script.policies);
+        let policies = load(root, &script);
         for case in &mut script.cases {
             let answer = answer(&policies, &request(&script.catalog, case));
             if answer != case.answer {
@@ -110,12 +123,14 @@ fn the_cases_are_answered_as_written() {
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }
 
-fn load(root: &Path, names: &[String]) -> PolicySet {
+fn load(root: &Path, script: &Script) -> PolicySet {
     let file = |name: &String| {
         let text = fs::read_to_string(root.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
         PolicyFile { path: name.clone(), text }
     };
-    let files: Vec<PolicyFile> = names.iter().map(file).collect();
+    let written = serde_json::to_string(&script.written).unwrap();
+    let written = PolicyFile { path: "written.json".to_owned(), text: written };
+    let files: Vec<PolicyFile> = script.policies.iter().map(file).chain([written]).collect();
     compile(&files, None, &Words).unwrap_or_else(|problems| panic!("{problems:?}"))
 }
 
@@ -123,10 +138,30 @@ fn answer(policies: &PolicySet, request: &Request) -> Vec<String> {
     match decide(policies, request) {
         Decision::Allow(permit) => {
             let obligations = permit.obligations().iter().map(obligation);
+            let warned =
+                permit.warnings().iter().map(|Warning { rule, message }| format!("WARNED {message}, by {rule}"));
+            let used = permit.grants_used().iter().map(|ticket| format!("USED {ticket}"));
             let fired = permit.fired().iter().map(|rule| format!("FIRED {rule}"));
-            obligations.chain(fired).collect()
+            let shadow = shadow(policies, request);
+            let shadow = shadow.iter().map(|Shadow { rule, effect }| format!("SHADOW {effect}, by {rule}"));
+            obligations.chain(warned).chain(used).chain(fired).chain(shadow).collect()
         }
-        other @ (Decision::Hold(_) | Decision::Redirect(_) | Decision::Estimate(_)) => vec![format!("{other:?}")],
+        Decision::Estimate(_) => vec!["ESTIMATE".to_owned()],
+        Decision::Redirect(redirects) => {
+            redirects.iter().map(|Redirect { from, to, rule }| format!("{to} IN PLACE OF {from}, by {rule}")).collect()
+        }
+        Decision::Hold(hold) => hold
+            .iter()
+            .flat_map(|approval| {
+                let (by, seconds, uses) = (&approval.by, approval.expires_in_seconds, approval.uses);
+                [
+                    format!("HELD by {}", approval.rule),
+                    format!("MESSAGE {}", approval.message),
+                    format!("DETAIL {}", approval.detail),
+                    format!("TERMS {by:?}, {seconds} seconds, {uses} uses"),
+                ]
+            })
+            .collect(),
         Decision::Deny(reasons) => reasons
             .iter()
             .flat_map(|reason| {
@@ -182,8 +217,32 @@ fn request(catalog: &Catalog, case: &Case) -> Request {
         functions: case.functions.iter().map(|written| function_use(written)).collect(),
         unlinked: case.unlinked.iter().map(|written| unlinked(written)).collect(),
         writes: case.writes.iter().map(|written| write(written)).collect(),
+        full_export: case.full_export,
+        redirected: case.redirected.iter().map(|name| table(name, &source)).collect(),
+        facts: Facts {
+            estimate: estimate(case.estimate.as_ref()),
+            grants: case.grants.iter().map(|policy| grant(policy)).collect(),
+            ..Facts::default()
+        },
         ..Request::new(StatementDigest([7; 32]), kind, source, Arc::new(identity))
     }
+}
+
+fn estimate(written: Option<&serde_json::Value>) -> Estimate {
+    let Some(written) = written else { return Estimate::NotMade };
+    let Some(costs) = written.as_object() else { return Estimate::Unknown };
+    let of = |key: &str| costs.get(key).and_then(serde_json::Value::as_f64);
+    Estimate::Known(Costs {
+        cost_usd: of("cost_usd"),
+        bytes: of("bytes"),
+        rows: of("rows"),
+        rows_of_largest_step: None,
+        rows_read: None,
+    })
+}
+
+fn grant(policy: &str) -> Grant {
+    Grant { ticket: TicketId::new(format!("ticket for {policy}")), policy: policy.into() }
 }
 
 fn place(written: &str) -> (Place, &str) {

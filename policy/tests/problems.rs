@@ -4,7 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use passgate_policy::{Known, NoSql, PolicyFile, Problem, Role, SourceName, TableName, Tag, compile};
+use passgate_policy::{Known, PolicyFile, Problem, Role, SourceName, Sql, SqlFault, SqlUse, TableName, Tag, compile};
+
+mod words;
+use words::Words;
 
 #[test]
 fn every_problem_is_reported_as_written() {
@@ -15,9 +18,11 @@ fn every_problem_is_reported_as_written() {
     let known = known();
     for path in paths {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let file = PolicyFile { path: name.clone(), text: fs::read_to_string(&path).unwrap() };
+        // The classification goes by its name: `x.tags.json` stands for a folder `x` that holds `tags.json`.
+        let file_path = name.strip_suffix(".tags.json").map_or(name.clone(), |folder| format!("{folder}/tags.json"));
+        let file = PolicyFile { path: file_path, text: fs::read_to_string(&path).unwrap() };
         let against = name.starts_with("unknown_").then_some(&known);
-        let reported = match compile(std::slice::from_ref(&file), against, &NoSql) {
+        let reported = match compile(std::slice::from_ref(&file), against, &Words) {
             Ok(set) => format!("accepted, with warnings\n\n{}", shown(&file, set.warnings())),
             Err(problems) => shown(&file, &problems),
         };
@@ -47,6 +52,17 @@ fn known() -> Known {
         table: "dim_patient".to_owned(),
     };
     known.add_column(patients, "ssn".to_owned(), "text".to_owned());
+    let sales = TableName {
+        source: SourceName::new("warehouse"),
+        schema: "analytics".to_owned(),
+        table: "fct_sales".to_owned(),
+    };
+    for (column, type_name) in
+        [("region_code", "text"), ("amount", "numeric(10,2)"), ("sold_on", "date"), ("mood", "analytics.mood")]
+    {
+        known.add_column(sales.clone(), column.to_owned(), type_name.to_owned());
+    }
+    known.add_table_tag(Tag::new("phi"));
     known.add_column_tag(Tag::new("pii.ssn"));
     known.add_group("finance".to_owned());
     known.add_role(Role::new("analyst"));

@@ -3,11 +3,13 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::result_large_err, reason = "a test")]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use passgate_policy::{
-    Decision, FunctionUse, Identity, PersonName, Place, PolicyFile, Proof, Request, Role, SourceName, Sql, SqlFault,
-    SqlUse, StatementDigest, StatementKind, TableFacts, TableName, TableUse, Tenant, Unlinked, Write, compile, decide,
+    ColumnFacts, ColumnUse, Decision, FunctionUse, Identity, Obligation, PersonName, Place, PolicyFile, Proof, Request,
+    Role, SourceName, Sql, SqlFault, SqlUse, StatementDigest, StatementKind, TableFacts, TableKind, TableName,
+    TableUse, Tag, Tenant, Unlinked, Write, compile, decide, shadow,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -70,6 +72,10 @@ const KEYS: &[&str] = &[
     "nmae",
 ];
 
+const COLUMNS: &[&str] = &["a.c", "b.c", "a.a.c", "a.b.d", "b.a.d"];
+
+const TAGS: &[&str] = &["pii", "pii.c", "phi"];
+
 const NAMES: &[&str] = &["a", "b", "a.a", "a.b", "b.a"];
 
 fn any_json() -> impl Strategy<Value = Value> {
@@ -114,6 +120,24 @@ fn policy() -> impl Strategy<Value = Value> {
             .prop_map(|names| json!({ "check": "schema_whitelist", "tables": names, "functions": names })),
         (1..5u64).prop_map(|rows| json!({ "check": "row_limit", "rows": rows })),
         select(&["no_mutations", "no_cross_join"][..]).prop_map(|check| json!({ "check": check })),
+        vec(select(NAMES), 1..3)
+            .prop_map(|tables| json!({ "action": "filter", "tables": tables, "rows": "c = user.name" })),
+        vec(select(TAGS), 1..3).prop_map(|tags| json!({ "action": "filter", "tags": tags, "rows": "d > 0" })),
+        (vec(select(COLUMNS), 1..3), select(&["null", "hash", "year"][..]), select(&["masked", "deny"][..])).prop_map(
+            |(columns, with, predicates)| {
+                json!({ "action": "mask", "columns": columns, "with": with, "predicates": predicates })
+            }
+        ),
+        (vec(select(TAGS), 1..3), 1..5u64)
+            .prop_map(|(tags, last)| json!({ "action": "mask", "tags": tags, "with": "partial", "last": last })),
+        (vec(select(NAMES), 1..3), vec(select(COLUMNS), 1..3))
+            .prop_map(|(tables, columns)| json!({ "action": "allow", "tables": tables, "columns": columns })),
+        vec(select(NAMES), 1..3).prop_map(|tables| json!({ "action": "allow", "tables": tables })),
+        (1..5u64, condition())
+            .prop_map(|(rows, condition)| json!({ "action": "limit", "rows": rows, "condition": condition })),
+        condition().prop_map(|condition| json!({ "action": "warn", "message": "mind", "condition": condition })),
+        condition().prop_map(|condition| json!({ "action": "require_approval", "by": "self", "condition": condition })),
+        Just(json!({ "action": "redirect", "from": "a.a", "to": "b.b" })),
     ];
     let audience = proptest::option::of(
         (select(&["sources", "users", "groups", "roles", "tenants"][..]), vec(select(&["a", "b"][..]), 1..3))
@@ -134,9 +158,60 @@ prop_compose! {
     }
 }
 
+fn kind() -> impl Strategy<Value = TableKind> {
+    select(vec![TableKind::Table, TableKind::Table, TableKind::View, TableKind::MaterializedView])
+}
+
+/// A table with its children, or a view with what it reads.
+fn used(table: TableName, kind: TableKind, below: Vec<(TableName, TableKind)>) -> TableUse {
+    let names: Vec<TableName> = below.iter().map(|(name, _)| name.clone()).filter(|name| *name != table).collect();
+    let built_on = below.into_iter().filter(|(name, _)| *name != table).map(|(name, below_kind)| {
+        Arc::new(match kind {
+            TableKind::Table => TableFacts { parents: vec![table.clone()], ..facts(name, TableKind::Table) },
+            TableKind::View | TableKind::MaterializedView => facts(name, below_kind),
+        })
+    });
+    let built_on = built_on.collect();
+    let mut table = facts(table, kind);
+    match kind {
+        TableKind::Table => table.children = names,
+        TableKind::View | TableKind::MaterializedView => table.reads = names,
+    }
+    TableUse { table: Arc::new(table), at: Place { line: 1, column: 1 }, built_on }
+}
+
+fn facts(name: TableName, kind: TableKind) -> TableFacts {
+    let column = |column: &str, type_name: &str, tag: Option<&str>| ColumnFacts {
+        name: column.to_owned(),
+        type_name: type_name.to_owned(),
+        tags: tag.map(Tag::new).into_iter().collect(),
+        inherited_tags: BTreeSet::new(),
+    };
+    let tag = (name.table == "a").then_some("pii.c");
+    let tags = (name.schema == "b").then(|| Tag::new("phi")).into_iter().collect();
+    let columns = vec![column("c", "text", tag), column("d", "integer", None)];
+    TableFacts { kind, columns, tags, ..TableFacts::named(name) }
+}
+
+/// Whether the obligations after a policy was added do all that those before did.
+fn keep(before: &[Obligation], after: &[Obligation]) -> bool {
+    before.iter().all(|one| {
+        after.iter().any(|other| match (one, other) {
+            (Obligation::LimitRows { rows: before, .. }, Obligation::LimitRows { rows: after, .. }) => after <= before,
+            (
+                Obligation::MaskColumn { table, column, .. },
+                Obligation::MaskColumn { table: other, column: others, .. }
+                | Obligation::HideColumn { table: other, column: others, .. },
+            ) => table == other && column == others,
+            (one, other) => one.has_same_effect(other),
+        })
+    })
+}
+
 prop_compose! {
     fn request()(
-        tables in vec((table(), vec(table(), 0..3)), 0..4),
+        tables in vec((table(), kind(), vec((table(), kind()), 0..3)), 0..4),
+        columns in vec((0..4usize, select(&["c", "d"][..]), any::<bool>()), 0..4),
         functions in vec((select(&["a", "pg_catalog"][..]), select(&["a", "b"][..]), any::<bool>()), 0..3),
         others in proptest::option::weighted(0.2, vec("[a-c]{1,3}", 0..5)),
         kind in select(vec![StatementKind::Query, StatementKind::Query, StatementKind::Explain, StatementKind::Write]),
@@ -144,10 +219,14 @@ prop_compose! {
         names in vec(select(&["a", "b"][..]), 5),
     ) -> Request {
         let at = Place { line: 1, column: 1 };
-        let facts = |table| Arc::new(TableFacts::named(table));
-        let used = |(table, below): (TableName, Vec<TableName>)| TableUse {
-            table: facts(table), at, built_on: below.into_iter().map(facts).collect(),
-        };
+        let tables: Vec<TableUse> = tables.into_iter().map(|(table, kind, below)| used(table, kind, below)).collect();
+        let columns = columns.into_iter().filter_map(|(index, column, in_predicate)| Some(ColumnUse {
+            table: Arc::clone(&tables.get(index)?.table),
+            column: column.to_owned(),
+            in_answer: true,
+            in_predicate,
+            at,
+        })).collect();
         let called = |(schema, name, pure): (&str, &str, bool)| FunctionUse {
             schema: schema.to_owned(), name: name.to_owned(), pure: pure && schema == "pg_catalog", at,
         };
@@ -162,7 +241,8 @@ prop_compose! {
             proof: Proof { method: "scram", issuer: "people".to_owned(), expires_at: None },
         });
         Request {
-            tables: tables.into_iter().map(used).collect(),
+            tables,
+            columns,
             functions: functions.into_iter().map(called).collect(),
             unlinked: others.into_iter().map(|others| Unlinked { relation: "r".to_owned(), others, at }).collect(),
             writes: if kind == StatementKind::Write {
@@ -179,17 +259,18 @@ fn file(text: String) -> PolicyFile {
     PolicyFile { path: "p.json".to_owned(), text }
 }
 
+fn named(policies: &[Value]) -> Vec<Value> {
+    let named = policies.iter().enumerate().map(|(index, policy)| {
+        let mut policy = policy.clone();
+        policy["name"] = json!(format!("p{index}"));
+        policy
+    });
+    named.collect()
+}
+
 fn decided(policies: &[Value], request: &Request) -> Decision {
-    let named: Vec<Value> = policies
-        .iter()
-        .enumerate()
-        .map(|(index, policy)| {
-            let mut policy = policy.clone();
-            policy["name"] = json!(format!("p{index}"));
-            policy
-        })
-        .collect();
-    decide(&compile(&[file(Value::from(named).to_string())], None, &Words).expect("compiles"), request)
+    let text = Value::from(named(policies)).to_string();
+    decide(&compile(&[file(text)], None, &Words).expect("compiles"), request)
 }
 
 fn is_allowed(decision: &Decision) -> bool {
@@ -236,11 +317,46 @@ proptest! {
     fn nothing_but_a_whitelist_lets_more_through(
         policies in vec(policy(), 0..6), added in policy(), request in request(),
     ) {
-        let before = is_allowed(&decided(&policies, &request));
-        let is_whitelist = added["check"] == "schema_whitelist";
+        let before = decided(&policies, &request);
+        let grants = added["check"] == "schema_whitelist" || added["action"] == "allow";
+        let is_larger_limit = added["check"] == "row_limit" || added["check"] == "bounded_work";
         let more: Vec<Value> = policies.into_iter().chain([added]).collect();
-        let after = is_allowed(&decided(&more, &request));
-        prop_assert!(is_whitelist || before || !after);
+        let after = decided(&more, &request);
+        prop_assert!(grants || is_allowed(&before) || !is_allowed(&after));
+        if let (Decision::Allow(before), Decision::Allow(after), false) = (before, after, grants || is_larger_limit) {
+            prop_assert!(keep(before.obligations(), after.obligations()), "{before:?} {after:?}");
+        }
+    }
+
+    /// What is reserved is reserved within the whitelists: no `allow` shows a table that they do not list.
+    #[test]
+    fn an_allow_shows_nothing_that_the_whitelists_do_not(
+        policies in vec(policy(), 0..6), request in request(),
+    ) {
+        let allowed = is_allowed(&decided(&policies, &request));
+        let whitelists: Vec<Value> =
+            policies.into_iter().filter(|policy| policy["check"] == "schema_whitelist").collect();
+        prop_assert!(!allowed || is_allowed(&decided(&whitelists, &request)));
+    }
+
+    /// Whatever is in shadow mode changes nothing, and what it would have done is told without a panic.
+    #[test]
+    fn a_shadow_changes_nothing(policies in vec(policy(), 0..6), added in policy(), request in request()) {
+        let answer = |decision: Decision| match decision {
+            Decision::Allow(permit) => format!("{permit:?}").split("revision").next().map(str::to_owned),
+            Decision::Deny(reasons) => Some(format!("{reasons:?}")),
+            other => Some(format!("{:?}", std::mem::discriminant(&other))),
+        };
+        let before = answer(decided(&policies, &request));
+        let mut added = added;
+        added["mode"] = json!("shadow");
+        added["name"] = json!("shadow");
+        let more: Vec<Value> = named(&policies).into_iter().chain([added]).collect();
+        let set = compile(&[file(Value::from(more).to_string())], None, &Words).expect("compiles");
+        prop_assert_eq!(before, answer(decide(&set, &request)));
+        for told in shadow(&set, &request) {
+            prop_assert_eq!(&*told.rule.policy, "shadow");
+        }
     }
 
     #[test]
@@ -250,7 +366,11 @@ proptest! {
             prop_assert!(request.unlinked.is_empty());
             prop_assert!(request.functions.iter().all(|used| used.pure || used.schema != "pg_catalog"));
             prop_assert!(request.tables.is_empty() || !permit.fired().is_empty());
-            prop_assert_eq!(permit.obligations().len(), 1);
+            let limits = permit.obligations().iter().filter(|one| matches!(one, Obligation::LimitRows { .. })).count();
+            prop_assert_eq!(limits, 1);
+            for (index, one) in permit.obligations().iter().enumerate() {
+                prop_assert!(!permit.obligations().iter().skip(index + 1).any(|other| one.has_same_effect(other)));
+            }
         }
     }
 

@@ -40,6 +40,7 @@ rule_kind! {
             problem: "1:50: \"dim_patient.*\" is a pattern, and names are compared exactly; list the names, or quote the \
                       part if the star is part of the name",
         },
+        grants: true,
         compile: compile,
     }
 }

@@ -29,6 +29,7 @@ rule_kind! {
             problem: "1:56: unknown key \"contain_any\"; did you mean \"contains_any\"?\n\
                       1:92: unknown action \"blok\"; did you mean \"block\"?",
         },
+        grants: false,
         compile: compile,
     }
 }

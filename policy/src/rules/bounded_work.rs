@@ -67,6 +67,7 @@ rule_kind! {
             file: r#"{ "name": "work", "check": "bounded_work", "generated_rows": 0 }"#,
             problem: "1:62: \"generated_rows\" is a whole number from 1, in digits, not 0",
         },
+        grants: false,
         compile: compile,
     }
 }

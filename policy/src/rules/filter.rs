@@ -49,6 +49,7 @@ rule_kind! {
                       1:47: nobody has an attribute \"user.claim.region\"; known: user.name, user.email, user.subject, \
                       user.tenant, user.groups, user.roles, user.claims.x",
         },
+        grants: false,
         compile: compile,
     }
 }

@@ -85,6 +85,7 @@ rule_kind! {
                       1:56: \"round\" does not say how; add \"to\": a number above 0, in digits\n\
                       1:73: \"last\" says nothing with \"round\"; leave it out",
         },
+        grants: false,
         compile: compile,
     }
 }
@@ -217,7 +218,7 @@ impl Judge for Masks {
                     Truth::True | Truth::Unknown(_) => {}
                 }
                 if let Some(used) = rule.denied_predicate(request, reached, column) {
-                    verdict.deny(|| rule.used_in_predicate(used));
+                    verdict.deny_column(table, column, rule.used_in_predicate(used));
                 }
                 if !below {
                     rule.mask(request, reached, table, (column, number), verdict);
@@ -240,7 +241,7 @@ impl Rule {
             With::Mask(mask) => match reached.facts.column(column).map(|column| fits(mask, &column.type_name)) {
                 Some(Err(misfit)) => {
                     if let Some(used) = uses(request, reached, column).next() {
-                        verdict.deny(|| self.misfit(used, &misfit));
+                        verdict.deny_column(table, column, self.misfit(used, &misfit));
                     }
                     // Nobody uses the column, and this fits every type.
                     Mask::Null

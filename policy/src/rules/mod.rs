@@ -8,7 +8,7 @@ use crate::audience;
 use crate::classification::read_tag;
 use crate::compile::{Context, Policy};
 use crate::decide::Judge;
-use crate::fields::{Field, Shape, Text};
+use crate::fields::{Field, Shape, Text, Word};
 use crate::names::{ColumnName, ObjectName};
 use crate::problem::did_you_mean;
 
@@ -25,11 +25,15 @@ mod allow;
 mod block;
 mod bounded_work;
 mod filter;
+mod limit;
 mod mask;
 mod no_cross_join;
 mod no_mutations;
+mod redirect;
+mod require_approval;
 mod row_limit;
 mod schema_whitelist;
+mod warn;
 
 /// One kind of rule.
 pub(crate) struct RuleKind {
@@ -45,6 +49,8 @@ pub(crate) struct RuleKind {
     pub(crate) accepted: &'static str,
     /// A policy file that is refused, and why.
     pub(crate) refused: Refused,
+    /// Whether policies of this kind let more through, so that what one of them does depends on the others.
+    pub(crate) grants: bool,
     /// Compiles all policies of this kind, reporting every problem in them.
     pub(crate) compile: fn(&[Policy<'_>], &mut Context<'_>) -> Box<dyn Judge>,
 }
@@ -77,16 +83,20 @@ pub(crate) struct Refused {
 }
 
 /// Every kind of rule. What comes first here is told first when several refuse.
-pub(crate) static RULES: [&RuleKind; 9] = [
+pub(crate) static RULES: [&RuleKind; 13] = [
     &block::BLOCK,
     &no_mutations::NO_MUTATIONS,
     &schema_whitelist::SCHEMA_WHITELIST,
     &allow::ALLOW,
     &no_cross_join::NO_CROSS_JOIN,
     &bounded_work::BOUNDED_WORK,
+    &redirect::REDIRECT,
     &filter::FILTER,
     &mask::MASK,
+    &limit::LIMIT,
     &row_limit::ROW_LIMIT,
+    &require_approval::REQUIRE_APPROVAL,
+    &warn::WARN,
 ];
 
 /// The keys that a policy with an `action` may have, beside those of its kind.
@@ -145,12 +155,31 @@ pub(crate) const COMMON_FIELDS: &[Field] = &[
         manual: "What a person reads when this policy refuses a statement.",
     },
     Field {
+        name: "mode",
+        shape: Shape::Word(MODES),
+        required: false,
+        manual: "Whether the policy acts, or only records what it would have done. Default: `enforce`.",
+    },
+    Field {
+        name: "priority",
+        shape: Shape::Integer,
+        required: false,
+        manual: "Of several policies that refuse a statement, the one with the highest number is told first. It changes \
+                 nothing else. Default: 0.",
+    },
+    Field {
         name: "unknown_ok",
         shape: Shape::Flag,
         required: false,
         manual: "Accept names that no source has, such as a table that is yet to be made: they are warnings, not \
                  errors.",
     },
+];
+
+/// Whether a policy acts.
+pub(crate) const MODES: &[Word] = &[
+    Word { name: "enforce", manual: "It acts." },
+    Word { name: "shadow", manual: "It changes no decision; what it would have done is recorded with the decision." },
 ];
 
 /// The key under which several kinds name tables.

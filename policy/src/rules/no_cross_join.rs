@@ -24,8 +24,9 @@ rule_kind! {
         refused: Refused {
             file: r#"{ "name": "joins", "check": "no_cross_join", "tables": ["a"] }"#,
             problem: "1:46: unknown key \"tables\"; known here: $schema, name, description, check, applies_to, \
-                      message, unknown_ok",
+                      message, mode, priority, unknown_ok",
         },
+        grants: false,
         compile: compile,
     }
 }

@@ -20,6 +20,7 @@ rule_kind! {
             file: r#"{ "name": "reads only", "check": "no_mutation" }"#,
             problem: "1:34: unknown check \"no_mutation\"; did you mean \"no_mutations\"?",
         },
+        grants: false,
         compile: compile,
     }
 }

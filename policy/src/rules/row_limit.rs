@@ -28,6 +28,7 @@ rule_kind! {
             file: r#"{ "name": "few", "check": "row_limit", "rows": 0 }"#,
             problem: "1:48: \"rows\" is a whole number from 1, in digits, not 0",
         },
+        grants: false,
         compile: compile,
     }
 }

@@ -56,6 +56,7 @@ rule_kind! {
                       1:74: \"pg_catalog\" belongs to the database system; leave it out: the gateway answers for the \
                       catalog itself",
         },
+        grants: true,
         compile: compile,
     }
 }
