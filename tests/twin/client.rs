@@ -48,7 +48,7 @@ impl fmt::Display for Refusal {
 }
 
 /// What became of a statement.
-pub type Answer = Result<Rows, Refusal>;
+pub(crate) type Answer = Result<Rows, Refusal>;
 
 /// Where to sign in.
 #[derive(Clone, Debug)]

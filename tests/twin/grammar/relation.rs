@@ -141,6 +141,10 @@ impl Grammar<'_> {
 
     /// The elements of a list or document of what stands before it.
     fn join_with_elements(&mut self, text: String, star: &mut Vec<Column>) -> String {
+        // The elements of what is one row belong to no other row.
+        if self.scope().sources.iter().any(|source| source.single) {
+            return text;
+        }
         let scopes = std::mem::replace(&mut self.first_scope, self.scopes.len() - 1);
         let (texts, document) = (self.column(Kind::Texts), self.column(Kind::Document));
         self.first_scope = scopes;
