@@ -657,7 +657,11 @@ impl Printer {
                 self.operand(zone);
             }
             Expression::Collate { of, collation } => {
-                self.operand(of);
+                match &**of {
+                    // The parser does not read a collation right after the call of a function with a schema.
+                    Expression::Call(_) => self.enclosed(|this| this.expression(of)),
+                    of => self.operand(of),
+                }
                 self.word(" COLLATE pg_catalog.");
                 self.quoted(collation);
             }

@@ -9,7 +9,7 @@ SELECT t.*, (t).f, (t.c).g, ROW(1, 2), (1, 2) = (3, 4), row(t.*) FROM t;
 SELECT a[1], a[1:2], a[:2], (a[1])[2], s.t.c[3], ARRAY[1, 2], ARRAY(SELECT 1), ARRAY[[1], [2]] FROM t;
 SELECT a::int, CAST(b AS numeric(10, 2)), c::text[], date '2020-01-01', timestamp with time zone '2020-01-01', interval '1 day', interval '1' day;
 SELECT extract(year FROM a), position('a' IN b), substring(a FROM 1 FOR 2), trim(both 'x' FROM a), trim(a), overlay(a PLACING 'b' FROM 1), substring(a, 1, 2);
-SELECT a AT TIME ZONE 'UTC', a COLLATE "C", a IS DISTINCT FROM b, a IS NOT TRUE, a BETWEEN 1 AND 2, a NOT IN (1, 2), a LIKE 'x%' ESCAPE '!', a SIMILAR TO 'b';
+SELECT a AT TIME ZONE 'UTC', a COLLATE "C", lower(a) COLLATE "C", (s.f(a)) COLLATE "C", a IS DISTINCT FROM b, a IS NOT TRUE, a BETWEEN 1 AND 2, a NOT IN (1, 2), a LIKE 'x%' ESCAPE '!', a SIMILAR TO 'b';
 SELECT a = ANY (ARRAY[1, 2]), a <> ALL (SELECT 1), EXISTS (SELECT 1), (SELECT 1), a IN (SELECT 1);
 SELECT CASE WHEN a THEN 1 ELSE 2 END, CASE a WHEN 1 THEN 'x' END, coalesce(a, b), nullif(a, b), greatest(a, b);
 SELECT a -> 'b' ->> 'c', a @> b, a #>> '{x}', a || b, a && b, a ~* b, a !~~ b, ~ a, - a, @ a;
