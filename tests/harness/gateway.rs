@@ -74,7 +74,7 @@ impl Settings {
         });
         let settings = Self { file, policies: BTreeMap::new(), people: people_file(&[]), folder, port, http_port };
         // Of the two schemas, the people's one.
-        settings.policy("schema.json", &json!({ "name": "public", "check": "schema_whitelist", "schemas": ["public"] }))
+        settings.policy("schema.json", &json!({ "name": "public", "check": "schema_whitelist", "schemas": ["public"], "functions": ["public.nap"] }))
     }
 
     /// A file in the gateway's own folder.

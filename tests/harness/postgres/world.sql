@@ -36,7 +36,8 @@ INSERT INTO "Odd ""Name""" VALUES (1, 'quoted');
 -- Rows without storage: a million of them, and some that take their time.
 CREATE VIEW million AS
     SELECT n AS id, 'row number ' || n AS label, n::bigint * 7919 % 10007 AS amount FROM generate_series(1, 1000000) AS n;
-CREATE VIEW naps AS SELECT n AS id, 'awake' || pg_sleep(0.2) AS state FROM generate_series(1, 300) AS n;
+CREATE FUNCTION nap() RETURNS text LANGUAGE sql VOLATILE AS $$ SELECT 'awake' || pg_catalog.pg_sleep(0.2) $$;
+CREATE VIEW naps AS SELECT n AS id, nap() AS state FROM generate_series(1, 300) AS n;
 
 CREATE SCHEMA private;
 CREATE TABLE private.salaries (person name, amount int);
