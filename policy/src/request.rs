@@ -114,7 +114,7 @@ pub struct TableFacts {
     pub kind: TableKind,
     /// Its columns, in order.
     pub columns: Vec<ColumnFacts>,
-    /// Its tags: its own, and those of every table and column it reads.
+    /// Its tags: its own, and those of every table that it reads or whose rows its own belong to.
     pub tags: BTreeSet<Tag>,
     /// Those of `tags` that it has from what it reads only.
     pub inherited_tags: BTreeSet<Tag>,

@@ -106,6 +106,44 @@ pub(super) fn returns_a_set(name: &str) -> bool {
     SET_RETURNING.contains(&name)
 }
 
+/// The columns of a set-returning function of `pg_catalog`: none where it gives values without a name of their own; None
+/// where that depends on its arguments or is not known.
+/// Source: `pg_proc.proargnames`.
+pub(super) fn columns(name: &str) -> Option<&'static [&'static str]> {
+    match name {
+        "generate_series"
+        | "generate_subscripts"
+        | "json_object_keys"
+        | "jsonb_object_keys"
+        | "jsonb_path_query"
+        | "jsonb_path_query_tz"
+        | "regexp_matches"
+        | "regexp_split_to_table"
+        | "string_to_table"
+        | "unnest" => Some(&[]),
+        "json_array_elements" | "json_array_elements_text" | "jsonb_array_elements" | "jsonb_array_elements_text" => {
+            Some(&["value"])
+        }
+        "json_each" | "json_each_text" | "jsonb_each" | "jsonb_each_text" => Some(&["key", "value"]),
+        _ => None,
+    }
+}
+
+/// Whether an aggregate of `pg_catalog` keeps every value it is given.
+pub(super) fn collects(name: &str) -> bool {
+    matches!(
+        name,
+        "array_agg"
+            | "json_agg"
+            | "json_object_agg"
+            | "jsonb_agg"
+            | "jsonb_object_agg"
+            | "range_agg"
+            | "string_agg"
+            | "xmlagg"
+    )
+}
+
 pub(super) fn is_aggregate(name: &str) -> bool {
     AGGREGATES.contains(&name)
 }

@@ -7,6 +7,8 @@
 //!
 //! All of it is pure: whatever has to be waited for was fetched before.
 
+#[cfg(test)]
+mod columns_tests;
 mod definition;
 mod estimate;
 mod fetch;
@@ -23,8 +25,8 @@ use std::sync::Arc;
 
 use passgate_connectors::{Gives, Query};
 use passgate_policy::{
-    DischargeError, EstimatePermit, Facts, FunctionUse, Governed, Identity, Obligation, Permit, Permitted, Place,
-    Request, SourceName, StatementDigest, StatementKind, TableName, TableUse, Unlinked, Work, Write,
+    ColumnUse, DischargeError, EstimatePermit, Facts, FunctionUse, Governed, Identity, Obligation, Permit, Permitted,
+    Place, Request, SourceName, StatementDigest, StatementKind, TableName, TableUse, Unlinked, Work, Write,
 };
 use sha2::{Digest, Sha256};
 
@@ -47,10 +49,12 @@ pub struct Plan {
     /// The resolved tree; none for a statement that only writes.
     query: Option<tree::Query>,
     tables: Vec<TableUse>,
+    columns: Vec<ColumnUse>,
     functions: Vec<FunctionUse>,
     unlinked: Vec<Unlinked>,
     writes: Vec<Write>,
     work: Vec<Work>,
+    full_export: bool,
     /// Views that are read and whose definitions the gateway cannot read.
     unreadable: Vec<(Arc<Unreadable>, Place)>,
     missing: Option<Error>,
@@ -66,6 +70,11 @@ impl Plan {
     /// The tables referenced.
     pub fn tables(&self) -> &[TableUse] {
         &self.tables
+    }
+
+    /// The columns that can reach the answer or a predicate.
+    pub fn columns(&self) -> &[ColumnUse] {
+        &self.columns
     }
 
     /// The name that does not exist, if any: a reason to read the catalog again.
@@ -101,7 +110,7 @@ pub fn resolve(statement: &Statement, model: &Model) -> Result<Plan, Error> {
     };
     let mut query = tree.map(|tree| (**tree).clone());
     let found = match &mut query {
-        Some(query) => resolve::resolve(query, model, resolve::Names::Default)?,
+        Some(query) => resolve::resolve(query, model)?,
         None => resolve::Found::default(),
     };
     let work = query.as_ref().map(work::measure).unwrap_or_default();
@@ -116,10 +125,12 @@ pub fn resolve(statement: &Statement, model: &Model) -> Result<Plan, Error> {
         delivery,
         query,
         tables: found.tables,
+        columns: found.columns,
         functions: found.functions,
         unlinked: found.unlinked,
         writes: statement.writes.clone(),
         work,
+        full_export: found.full_export,
         unreadable: found.unreadable,
         missing: found.missing,
     })
@@ -145,10 +156,12 @@ fn digest(
 pub fn request(plan: &Plan, identity: &Arc<Identity>, facts: Facts) -> Request {
     Request {
         tables: plan.tables.clone(),
+        columns: plan.columns.clone(),
         functions: plan.functions.clone(),
         unlinked: plan.unlinked.clone(),
         writes: plan.writes.clone(),
         work: plan.work.clone(),
+        full_export: plan.full_export,
         facts,
         ..Request::new(plan.digest, plan.kind, plan.source.clone(), Arc::clone(identity))
     }
@@ -274,6 +287,10 @@ impl Error {
 
     fn not_faithful() -> Self {
         Self::new("0A000", "the gateway cannot pass this statement on word for word")
+    }
+
+    fn too_many_columns() -> Self {
+        Self::new("54001", "too many columns in one statement").hint("Name fewer columns, or in fewer subqueries.")
     }
 
     fn too_many_relations(most: usize) -> Self {

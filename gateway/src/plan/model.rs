@@ -12,10 +12,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use passgate_connectors::Relation;
-use passgate_policy::{FunctionUse, Place, PolicySet, Revision, TableFacts, TableKind, TableName, TableUse, Tag};
+use passgate_policy::{
+    ColumnUse, FunctionUse, Place, PolicySet, Revision, TableFacts, TableKind, TableName, TableUse, Tag,
+};
 
 use super::definition;
-use super::resolve::{self, Names};
+use super::resolve::{self, FoundView};
 use crate::catalog::{self, Snapshot};
 use crate::statement::tree;
 
@@ -51,6 +53,10 @@ pub struct ViewBody {
     pub functions: Vec<FunctionUse>,
     /// Views below it that cannot be read.
     pub unreadable: Vec<Arc<Unreadable>>,
+    /// What each of its columns, in order, is made of: columns of views and tables below it, through every layer.
+    pub columns: Vec<Vec<ColumnUse>>,
+    /// Columns below it by which it chooses, joins, groups or orders rows.
+    pub predicates: Vec<ColumnUse>,
 }
 
 /// A view whose definition the gateway cannot read.
@@ -89,9 +95,14 @@ impl Model {
                 TableKind::Table => None,
                 TableKind::View | TableKind::MaterializedView => Some(model.view(entry, &built_on)),
             };
-            let facts = match known.get(&entry.facts.name) {
-                Some(facts) => Arc::clone(facts),
-                None => Arc::new(tagged(&entry.facts, &snapshot, policies)),
+            let facts = match (known.get(&entry.facts.name), &view) {
+                (Some(facts), _) => Arc::clone(facts),
+                (None, Some(view)) => {
+                    let mut facts = tagged(&entry.facts, &snapshot, policies);
+                    tag_columns(&mut facts, view);
+                    Arc::new(facts)
+                }
+                (None, None) => Arc::new(tagged(&entry.facts, &snapshot, policies)),
             };
             known.insert(&entry.facts.name, Arc::clone(&facts));
             let entry = Entry { relation: Arc::clone(&entry.relation), facts, built_on, view };
@@ -127,7 +138,7 @@ impl Model {
         built_on: &Arc<[Arc<TableFacts>]>,
     ) -> Result<Arc<ViewBody>, Arc<Unreadable>> {
         let read = entry.relation.definition.as_deref().ok_or_else(|| "the source does not tell it".to_owned());
-        let body = read.and_then(|text| self.body(text, &entry.relation.calls));
+        let body = read.and_then(|text| self.body(text, &entry.relation));
         body.map(Arc::new).map_err(|reason| {
             let text = entry.relation.definition.as_deref();
             Arc::new(Unreadable {
@@ -140,20 +151,21 @@ impl Model {
         })
     }
 
-    fn body(&self, text: &str, further: &[(String, String)]) -> Result<ViewBody, String> {
+    fn body(&self, text: &str, relation: &Relation) -> Result<ViewBody, String> {
         let mut tree = definition::parse(text)?;
-        let found = resolve::resolve(&mut tree, self, Names::Qualified).map_err(|error| error.to_string())?;
+        let resolved = resolve::resolve_view(&mut tree, self, relation.columns.len());
+        let FoundView { found, columns, predicates } = resolved.map_err(|error| error.to_string())?;
         if let Some(missing) = found.missing {
             return Err(missing.to_string());
         }
         let mut functions: Vec<FunctionUse> = Vec::new();
-        for function in found.functions.into_iter().chain(calls(further)) {
+        for function in found.functions.into_iter().chain(calls(&relation.calls)) {
             if !functions.iter().any(|known| known.name == function.name && known.schema == function.schema) {
                 functions.push(function);
             }
         }
         let unreadable = found.unreadable.into_iter().map(|(unreadable, _)| unreadable).collect();
-        Ok(ViewBody { tree, tables: found.tables, functions, unreadable })
+        Ok(ViewBody { tree, tables: found.tables, functions, unreadable, columns, predicates })
     }
 }
 
@@ -161,33 +173,42 @@ impl Model {
 /// from.
 fn tagged(facts: &TableFacts, snapshot: &Snapshot, policies: &PolicySet) -> TableFacts {
     let mut tagged = facts.clone();
-    tagged.tags.extend(tags_of_table(policies, &facts.name));
+    tagged.tags.extend(policies.tags_of_table(&facts.name));
     for column in &mut tagged.columns {
-        column.tags.extend(tags_of_column(policies, &facts.name, &column.name));
+        column.tags.extend(policies.tags_of_column(&facts.name, &column.name));
     }
     for other in facts.parents.iter().chain(&facts.reads) {
-        tagged.tags.extend(tags_of_table(policies, other));
+        tagged.tags.extend(policies.tags_of_table(other));
         let Some(entry) = snapshot.relation(&other.schema, &other.table) else { continue };
         tagged.tags.extend(entry.facts.tags.iter().cloned());
         if facts.kind == TableKind::Table {
             for column in &mut tagged.columns {
                 let of_parent = entry.facts.column(&column.name).map(|column| &column.tags);
                 column.tags.extend(of_parent.into_iter().flatten().cloned());
-                column.tags.extend(tags_of_column(policies, other, &column.name));
+                column.tags.extend(policies.tags_of_column(other, &column.name));
             }
         }
     }
     tagged
 }
 
-/// What the policies' classification says of a table.
-fn tags_of_table(_: &PolicySet, _: &TableName) -> BTreeSet<Tag> {
-    BTreeSet::new()
-}
-
-/// What the policies' classification says of a column.
-fn tags_of_column(_: &PolicySet, _: &TableName, _: &str) -> BTreeSet<Tag> {
-    BTreeSet::new()
+/// Gives the columns of a view the tags of what they are made of; where that is not known, those of everything below.
+fn tag_columns(facts: &mut TableFacts, view: &Result<Arc<ViewBody>, Arc<Unreadable>>) {
+    match view {
+        Ok(body) => {
+            for (column, made_of) in facts.columns.iter_mut().zip(&body.columns) {
+                for below in made_of.iter().filter(|below| below.in_answer) {
+                    let tags = below.table.column(&below.column).map(|column| &column.tags);
+                    column.tags.extend(tags.into_iter().flatten().cloned());
+                }
+            }
+        }
+        Err(unreadable) => {
+            let below = unreadable.built_on.iter().flat_map(|facts| &facts.columns);
+            let tags: BTreeSet<Tag> = below.flat_map(|column| &column.tags).cloned().collect();
+            facts.columns.iter_mut().for_each(|column| column.tags.extend(tags.iter().cloned()));
+        }
+    }
 }
 
 /// Functions of the warehouse's own, as the source says a view calls them.

@@ -10,7 +10,7 @@ use super::*;
 use crate::catalog::Snapshot;
 use crate::statement::{Limits, parse};
 
-fn relation(name: &str, columns: &[&str]) -> Relation {
+pub(super) fn relation(name: &str, columns: &[&str]) -> Relation {
     let (schema, name) = name.split_once('.').unwrap();
     Relation {
         schema: schema.to_owned(),
@@ -24,7 +24,7 @@ fn relation(name: &str, columns: &[&str]) -> Relation {
     }
 }
 
-fn view(name: &str, columns: &[&str], on: &[&str], definition: &str) -> Relation {
+pub(super) fn view(name: &str, columns: &[&str], on: &[&str], definition: &str) -> Relation {
     let on = on.iter().map(|name| name.split_once('.').unwrap());
     Relation {
         kind: RelationKind::View,
@@ -35,7 +35,11 @@ fn view(name: &str, columns: &[&str], on: &[&str], definition: &str) -> Relation
     }
 }
 
-fn model_of(relations: Vec<Relation>) -> Model {
+pub(super) fn model_of(relations: Vec<Relation>) -> Model {
+    model_under(relations, &[])
+}
+
+fn model_under(relations: Vec<Relation>, policies: &[passgate_policy::PolicyFile]) -> Model {
     let metadata = Metadata {
         server_version: "15.0".to_owned(),
         relations,
@@ -46,7 +50,7 @@ fn model_of(relations: Vec<Relation>) -> Model {
         }],
     };
     let snapshot = Snapshot::new(SourceName::new("shop"), "sales".to_owned(), metadata);
-    Model::new(Arc::new(snapshot), &passgate_policy::compile(&[], None, &passgate_policy::NoSql).unwrap())
+    Model::new(Arc::new(snapshot), &passgate_policy::compile(policies, None, &passgate_policy::NoSql).unwrap())
 }
 
 fn model() -> Model {
@@ -59,7 +63,7 @@ fn model() -> Model {
     ])
 }
 
-fn plan_on(model: &Model, text: &str) -> Result<Plan, Error> {
+pub(super) fn plan_on(model: &Model, text: &str) -> Result<Plan, Error> {
     let statement = parse(text, &Limits::default()).unwrap_or_else(|error| panic!("{text}: {error:?}")).remove(0);
     resolve(&statement, model)
 }
@@ -357,5 +361,24 @@ fn tags_flow_to_views_and_children() {
         let entry = model.relation("sales", name).unwrap();
         assert_eq!(entry.facts.tags.iter().map(ToString::to_string).collect::<Vec<_>>(), ["phi"], "{name}");
         assert!(entry.built_on.iter().all(|facts| !facts.tags.is_empty()), "{name}");
+    }
+}
+
+#[test]
+fn tags_json_gives_tags_that_flow() {
+    let text = r#"{ "tags": [
+        { "tag": "pii.ssn", "columns": ["sales.visits.ssn"] }, { "tag": "phi", "tables": ["sales.visit?"] } ] }"#;
+    let tags = passgate_policy::PolicyFile { path: "tags.json".to_owned(), text: text.to_owned() };
+    let on = vec![("sales".to_owned(), "visits".to_owned())];
+    let child = Relation { built_on: on, ..relation("sales.part", &["ssn"]) };
+    let recent = " SELECT part.ssn AS shown FROM sales.part;";
+    let relations =
+        vec![relation("sales.visits", &["ssn"]), child, view("sales.recent", &["shown"], &["sales.part"], recent)];
+    let model = model_under(relations, &[tags]);
+    for (name, column) in [("visits", "ssn"), ("part", "ssn"), ("recent", "shown")] {
+        let facts = &model.relation("sales", name).unwrap().facts;
+        let of = |tags: &BTreeSet<passgate_policy::Tag>| tags.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(of(&facts.tags), ["phi"], "{name}");
+        assert_eq!(of(&facts.column(column).unwrap().tags), ["pii.ssn"], "{name}.{column}");
     }
 }

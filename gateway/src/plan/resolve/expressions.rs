@@ -1,28 +1,12 @@
 //! The walk through expressions: every node is visited, and there is no wildcard in its matches.
 
+use super::columns::{List, value};
+use super::flow::Edge;
+use super::mentions::Locally;
 use super::{Resolver, Result};
-use crate::statement::tree::{
-    Arguments, Bound, Call, Expression, Frame, Grouping, Item, Name, Order, Over, Window, Xml,
-};
+use crate::statement::tree::{Arguments, Bound, Call, Expression, Frame, Grouping, Literal, Order, Over, Window, Xml};
 
-impl Resolver<'_> {
-    pub(super) fn item(&mut self, item: &mut Item) -> Result<()> {
-        match item {
-            Item::Everything => Ok(()),
-            Item::EverythingOf(path) => {
-                self.touch_table(path);
-                Ok(())
-            }
-            Item::FieldsOf(of) => self.expression(of),
-            Item::Expression { of, alias } => {
-                if let (Some(name), None) = (self.session_constant(of), &alias) {
-                    *alias = Some(Name::invented(name));
-                }
-                self.expression(of)
-            }
-        }
-    }
-
+impl<'m> Resolver<'m> {
     pub(super) fn expressions(&mut self, list: &mut [Expression]) -> Result<()> {
         list.iter_mut().try_for_each(|of| self.expression(of))
     }
@@ -43,18 +27,25 @@ impl Resolver<'_> {
                 Ok(())
             }
             Expression::EverythingOf(path) => {
-                self.touch_table(path);
+                self.whole_row(path);
                 Ok(())
             }
             Expression::Literal(_)
             | Expression::Parameter(_)
             | Expression::Interval { .. }
             | Expression::Keyword { .. } => Ok(()),
-            Expression::Infix { operator: _, left, right }
-            | Expression::Distinct { left, right, negated: _ }
-            | Expression::Quantified { left, operator: _, all: _, right } => {
+            Expression::Infix { operator: _, left, right } | Expression::Distinct { left, right, negated: _ } => {
                 self.expression(left)?;
                 self.expression(right)
+            }
+            Expression::Quantified { left, operator: _, all: _, right } => {
+                let from = self.edges.len();
+                self.expression(left)?;
+                self.expression(right)?;
+                if matches!(**right, Expression::Query(_)) {
+                    self.also_conditions(from);
+                }
+                Ok(())
             }
             Expression::And(list) | Expression::Or(list) | Expression::Row(list) | Expression::Array(list) => {
                 self.expressions(list)
@@ -71,8 +62,12 @@ impl Resolver<'_> {
                 self.expressions(list)
             }
             Expression::InQuery { of, query, negated: _ } => {
+                let from = self.edges.len();
                 self.expression(of)?;
-                self.query(query).map(|_| ())
+                let shape = self.query(query)?;
+                self.edges.extend(shape.columns.nodes().map(value));
+                self.also_conditions(from);
+                Ok(())
             }
             Expression::Between { of, low, high, .. } => {
                 self.expression(of)?;
@@ -83,13 +78,17 @@ impl Resolver<'_> {
                 self.expression(of)?;
                 self.expression(pattern)
             }
-            Expression::Exists(query) | Expression::Query(query) | Expression::ArrayQuery(query) => {
-                self.query(query).map(|_| ())
+            Expression::Exists(query) => self.existence(query),
+            Expression::Query(query) | Expression::ArrayQuery(query) => {
+                let shape = self.query(query)?;
+                self.whole_values += usize::from(shape.whole);
+                self.edges.extend(shape.columns.nodes().map(value));
+                Ok(())
             }
             Expression::Case { operand, arms, otherwise } => {
-                self.optional(operand.as_mut())?;
+                self.condition(|this| this.optional(operand.as_mut()))?;
                 for (when, then) in arms {
-                    self.expression(when)?;
+                    self.condition(|this| this.expression(when))?;
                     self.expression(then)?;
                 }
                 self.optional(otherwise.as_mut())
@@ -139,33 +138,98 @@ impl Resolver<'_> {
         }
     }
 
+    /// Walks what decides about a value and is none.
+    fn condition(&mut self, walk: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        let from = self.edges.len();
+        walk(self)?;
+        self.edges.iter_mut().skip(from).for_each(|edge| edge.is_condition = true);
+        Ok(())
+    }
+
+    /// What was walked since there were `from` edges decides, too.
+    fn also_conditions(&mut self, from: usize) {
+        let conditions: Vec<Edge> =
+            self.edges.iter().skip(from).map(|edge| Edge { is_condition: true, ..*edge }).collect();
+        self.edges.extend(conditions);
+    }
+
     /// Resolves a call; tells whether it may give more than one row.
     pub(super) fn call(&mut self, call: &mut Call) -> Result<bool> {
-        let Call { name, arguments, variadic: _, distinct: _, order_by, within_group, filter, over } = call;
+        let Call { name, arguments, variadic: _, distinct, order_by, within_group, filter, over } = call;
         let returns_a_set = self.function_name(name)?;
+        let from = self.edges.len();
         match arguments {
             Arguments::Everything => {}
             Arguments::List(list) => list.iter_mut().try_for_each(|(_, of)| self.expression(of))?,
         }
-        self.orders(order_by)?;
+        if *distinct {
+            self.also_conditions(from);
+        }
+        self.condition(|this| this.orders(order_by))?;
+        // percentile_cont(0.5) WITHIN GROUP (ORDER BY x) is an x.
+        let from = self.edges.len();
         self.orders(within_group)?;
+        self.also_conditions(from);
         if let Some(filter) = filter {
-            self.expression(filter)?;
+            self.condition(|this| this.expression(filter))?;
         }
         match over {
+            // The windows of a WINDOW clause are walked there.
             None | Some(Over::Named(_)) => {}
-            Some(Over::Window(window)) => self.window(window)?,
+            Some(Over::Window(window)) => self.condition(|this| this.window(window))?,
         }
         Ok(returns_a_set)
     }
 
-    pub(super) fn grouping(&mut self, grouping: &mut Grouping) -> Result<()> {
+    /// An entry of GROUP BY.
+    pub(super) fn grouping(&mut self, grouping: &mut Grouping, list: &List<'m>) -> Result<()> {
         match grouping {
-            Grouping::Expression(by) => self.expression(by),
-            Grouping::Set(by) => self.expressions(by),
-            Grouping::Sets(sets) => sets.iter_mut().try_for_each(|set| self.grouping(set)),
-            Grouping::Rollup(sets) | Grouping::Cube(sets) => sets.iter_mut().try_for_each(|set| self.expressions(set)),
+            Grouping::Expression(by) => self.by_output(by, list, true),
+            Grouping::Set(by) => by.iter_mut().try_for_each(|by| self.by_output(by, list, true)),
+            Grouping::Sets(sets) => sets.iter_mut().try_for_each(|set| self.grouping(set, list)),
+            Grouping::Rollup(sets) | Grouping::Cube(sets) => {
+                sets.iter_mut().flatten().try_for_each(|by| self.by_output(by, list, true))
+            }
         }
+    }
+
+    /// An entry of ORDER BY, DISTINCT ON or GROUP BY: a place in the SELECT list, a name of one of its columns, or an
+    /// expression. Where both a column of the list and one of a relation may be meant, both are.
+    /// Source: `findTargetlistEntrySQL92`,
+    /// <https://github.com/postgres/postgres/blob/REL_17_STABLE/src/backend/parser/parse_clause.c>.
+    pub(super) fn by_output(&mut self, by: &mut Expression, list: &List<'m>, grouping: bool) -> Result<()> {
+        let mut input_too = true;
+        match by {
+            Expression::Row(of) if grouping => {
+                return of.iter_mut().try_for_each(|by| self.by_output(by, list, grouping));
+            }
+            Expression::Literal(Literal::Number(digits)) => {
+                if let Some(place) = digits.parse::<usize>().ok().and_then(|place| place.checked_sub(1)) {
+                    let node = list.by_place(place, &mut self.flow);
+                    self.flow.predicate(node);
+                }
+            }
+            Expression::Column(path) => {
+                if let [name] = path.0.as_slice() {
+                    // GROUP BY prefers a column of the relations, the others one of the list.
+                    let input = if grouping { self.locally(&name.text) } else { Locally::Unknown };
+                    if input != Locally::Known {
+                        let certain = list.note_named(&name.text, &mut self.flow);
+                        input_too = !certain || (grouping && input == Locally::Perhaps);
+                    }
+                }
+            }
+            _ => {}
+        }
+        let from = self.edges.len();
+        self.expression(by)?;
+        if !input_too {
+            self.edges.truncate(from);
+        }
+        for edge in self.edges.drain(from..) {
+            self.flow.predicate(edge.node);
+        }
+        Ok(())
     }
 
     pub(super) fn window(&mut self, window: &mut Window) -> Result<()> {

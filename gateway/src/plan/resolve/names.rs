@@ -1,24 +1,26 @@
 //! Names to tables, columns and functions: what each means in the gateway's catalog, never by a server's search_path.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use passgate_policy::{FunctionUse, Place, TableFacts, TableKind, TableName, TableUse};
 
-use super::scope::derived_leaf;
-use super::{Leaf, Resolver, Result, Shape};
+use super::columns::Columns;
+use super::{Leaf, Resolver, Result};
 use crate::catalog::Snapshot;
 use crate::plan::model::{Entry, Unreadable, ViewBody};
 use crate::plan::{Error, functions};
 use crate::statement::SYNTAX_FUNCTIONS;
 use crate::statement::tree::{Alias, Arguments, Expression, Literal, Name, Path, Type};
 
-impl Resolver<'_> {
-    pub(super) fn table(&mut self, name: &mut Path, alias: Option<&Alias>) -> Result<Leaf> {
+impl<'m> Resolver<'m> {
+    pub(super) fn table(&mut self, name: &mut Path, alias: Option<&Alias>) -> Result<Leaf<'m>> {
         let at = name.0.first().map_or(Place { line: 1, column: 1 }, |name| name.at);
         if let [single] = name.0.as_slice()
             && let Some(common) = self.common_tables.iter().rev().find(|common| common.name == single.text)
         {
-            return Ok(derived_leaf(common.shape.clone(), alias, &single.text, at));
+            let shape = common.shape.clone();
+            return Ok(self.derived_leaf(shape, alias, &single.text, at));
         }
         let (schema, table) = self.table_name(name)?;
         if ["pg_catalog", "information_schema", "pg_toast"].contains(&schema.as_str()) {
@@ -28,8 +30,7 @@ impl Resolver<'_> {
         }
         let known = self.model.relation(&schema, &table);
         let built_on = known.map_or_else(|| Arc::from([]), |entry| Arc::clone(&entry.built_on));
-        let unique_keys = known.map_or_else(Vec::new, |entry| entry.relation.unique_keys.clone());
-        let columns = known.map(|entry| entry.facts.columns.iter().map(|column| column.name.clone()).collect());
+        let unique_keys = known.map_or(&[][..], |entry| entry.relation.unique_keys.as_slice());
         if known.is_none() {
             self.missing(|| {
                 let written = name.0.iter().map(|name| name.text.as_str()).collect::<Vec<_>>().join(".");
@@ -46,12 +47,25 @@ impl Resolver<'_> {
             let name = TableName { source, schema: schema.clone(), table: table.clone() };
             Arc::new(TableFacts::named(name))
         });
-        self.found.tables.push(TableUse { table: facts, at, built_on });
+        self.found.tables.push(TableUse { table: Arc::clone(&facts), at, built_on });
         name.0 = vec![Name { text: schema.clone(), at }, Name { text: table.clone(), at }];
-        let mut leaf = derived_leaf(Shape { columns, one_row: false }, alias, &table, at);
-        leaf.schema = alias.is_none().then_some(schema);
-        leaf.unique_keys = unique_keys;
-        Ok(leaf)
+        let reference = self.flow.table(facts, known, at);
+        let mut columns = Columns::Table(reference);
+        if let Some(alias) = alias {
+            columns = columns.renamed(alias, &mut self.flow);
+        }
+        Ok(Leaf {
+            name: alias.map_or(table, |alias| alias.name.text.clone()),
+            schema: alias.is_none().then_some(schema),
+            columns,
+            table: Some(reference),
+            open: known.is_none() && alias.is_none_or(|alias| alias.columns.is_empty()),
+            one_row: false,
+            whole: true,
+            unique_keys,
+            pinned: HashSet::new(),
+            at,
+        })
     }
 
     /// Reading a view calls what it calls. A materialised view was filled by others, and calls nothing.
@@ -100,14 +114,12 @@ impl Resolver<'_> {
         let frames = self.frames.iter().enumerate().rev().filter(|(_, frame)| !frame.hidden);
         for (depth, frame) in frames {
             let leaves = || frame.leaves.iter().enumerate();
-            let knows = |leaf: &Leaf, column: &str| {
-                leaf.shape.columns.as_ref().is_some_and(|all| all.iter().any(|of| of == column))
-            };
+            let knows = |leaf: &Leaf<'m>, column: &str| leaf.knows(column, &self.flow);
             let found = match path.0.as_slice() {
                 [column] => leaves()
                     .find(|(_, leaf)| knows(leaf, &column.text))
                     .or_else(|| leaves().find(|(_, leaf)| leaf.name == column.text))
-                    .or_else(|| leaves().find(|(_, leaf)| leaf.shape.columns.is_none())),
+                    .or_else(|| leaves().find(|(_, leaf)| leaf.open)),
                 [table, column] => leaves()
                     .find(|(_, leaf)| leaf.name == table.text && knows(leaf, &column.text))
                     .or_else(|| leaves().find(|(_, leaf)| leaf.name == table.text)),
@@ -128,26 +140,46 @@ impl Resolver<'_> {
             path.0.remove(0);
         }
         let found = self.find(path);
+        let leaf = found.and_then(|(depth, index)| self.frames.get(depth)?.leaves.get(index));
+        // `t.f` is `f(t)` to PostgreSQL where t has no column f.
+        if let [_, .., last] = path.0.as_slice()
+            && !leaf.is_some_and(|leaf| leaf.knows(&last.text, &self.flow))
+        {
+            let last = last.clone();
+            self.field(&last);
+        }
         if let Some((depth, index)) = found
             && let Some(frame) = self.frames.get_mut(depth)
         {
             frame.touched.add(index);
         }
-        // `t.f` is `f(t)` to PostgreSQL where t has no column f.
-        if let [_, .., last] = path.0.as_slice() {
-            let column = found
-                .and_then(|(depth, index)| self.frames.get(depth)?.leaves.get(index)?.shape.columns.as_ref())
-                .is_some_and(|columns| columns.contains(&last.text));
-            if !column {
-                let last = last.clone();
-                self.field(&last);
-            }
+        self.mention(path);
+        if let [_, table, _] = path.0.as_slice()
+            && found.is_some()
+            && self.only_one_named(&table.text) == found
+        {
+            path.0.remove(0);
         }
     }
 
-    pub(super) fn touch_table(&mut self, path: &Path) {
+    /// The innermost relation of this name, where its FROM has no other: then it needs no schema. A table that is
+    /// replaced by a query of the same name has none any more.
+    fn only_one_named(&self, name: &str) -> Option<(usize, usize)> {
+        let mut frames = self.frames.iter().enumerate().rev().filter(|(_, frame)| !frame.hidden);
+        frames.find_map(|(depth, frame)| {
+            let mut leaves = frame.leaves.iter().enumerate().filter(|(_, leaf)| leaf.name == name);
+            leaves.next().map(|(index, _)| leaves.next().is_none().then_some((depth, index)))
+        })?
+    }
+
+    /// Notes that a relation is named in `t.*`, and takes away a schema that it does not need.
+    pub(super) fn touch_table(&mut self, path: &mut Path) {
+        if path.0.len() == 3 && path.0.first().is_some_and(|name| name.text == self.snapshot().source().as_str()) {
+            path.0.remove(0);
+        }
         let Some(table) = path.0.last() else { return };
-        if let Some((depth, index)) = self.find(&Path(vec![table.clone()]))
+        let found = self.find(&Path(vec![table.clone()]));
+        if let Some((depth, index)) = found
             && let Some(frame) = self.frames.get_mut(depth)
         {
             frame.touched.add(index);

@@ -1,25 +1,49 @@
 //! What a FROM clause brings into scope, and what joins it. Separate because it is all about relations.
 
 use std::collections::HashSet;
+use std::ops::Range;
+use std::rc::Rc;
 
 use passgate_policy::{Place, Unlinked};
 
+use super::columns::{Column, Columns, List, value};
+use super::flow::{Edge, Node};
 use super::links::{Links, Relations};
 use super::names::texts;
 use super::{FromScope, Leaf, Resolver, Result, Shape};
-use crate::plan::Error;
-use crate::statement::tree::{Alias, JoinCondition, JoinKind, Relation};
+use crate::plan::{Error, functions};
+use crate::statement::tree::{Alias, Arguments, Call, JoinCondition, JoinKind, Path, Relation};
 
-impl Resolver<'_> {
+/// What one entry of FROM gives.
+#[derive(Debug)]
+pub(super) struct Given<'m> {
+    star: Star<'m>,
+    /// Whether every row of a table or view is there.
+    pub(super) whole: bool,
+}
+
+/// What `*` means for one entry of FROM.
+#[derive(Debug)]
+enum Star<'m> {
+    /// The columns of these relations, one after the other.
+    Leaves(Range<usize>),
+    /// These, which a join has merged or an alias named, and whether there may be others.
+    List(Rc<List<'m>>, bool),
+}
+
+impl<'m> Resolver<'m> {
     /// Adds the relations of one entry of FROM to the scope.
-    pub(super) fn relation(&mut self, relation: &mut Relation) -> Result<()> {
+    pub(super) fn relation(&mut self, relation: &mut Relation) -> Result<Given<'m>> {
+        let start = self.leaf_count();
         match relation {
             Relation::Table { name, only: _, alias, sample } => {
                 if let Some(sample) = sample {
-                    self.expression(&mut sample.percent)?;
+                    self.shaping(|this| this.expression(&mut sample.percent))?;
                 }
                 let leaf = self.table(name, alias.as_ref())?;
-                self.add_leaf(leaf).map(|_| ())
+                let whole = leaf.whole && sample.is_none();
+                self.add_leaf(leaf)?;
+                Ok(Given { star: Star::Leaves(start..start + 1), whole })
             }
             Relation::Query { lateral, query, alias, at } => {
                 let outer = self.take_touched();
@@ -28,51 +52,74 @@ impl Resolver<'_> {
                 self.hide(false);
                 let reached = self.take_touched();
                 self.touch(outer);
-                let leaf = derived_leaf(shape, alias.as_ref(), "subquery", at.0);
-                self.add_linked_leaf(leaf, reached)
+                let whole = shape.whole;
+                let leaf = self.derived_leaf(shape, alias.as_ref(), "subquery", at.0);
+                self.add_linked_leaf(leaf, reached)?;
+                Ok(Given { star: Star::Leaves(start..start + 1), whole })
             }
             Relation::Function { lateral: _, call, ordinality, alias } => {
-                let outer = self.take_touched();
-                let returns_a_set = self.call(call)?;
-                let reached = self.take_touched();
-                self.touch(outer);
-                let name = call.name.0.last().map_or_else(|| "function".to_owned(), |name| name.text.clone());
-                let at = call.name.0.first().map_or(Place { line: 1, column: 1 }, |name| name.at);
-                let shape = Shape { columns: function_columns(alias.as_ref(), *ordinality), one_row: !returns_a_set };
-                self.add_linked_leaf(derived_leaf(shape, alias.as_ref(), &name, at), reached)
+                self.function(call, *ordinality, alias.as_ref())?;
+                Ok(Given { star: Star::Leaves(start..start + 1), whole: false })
             }
-            Relation::Functions { lateral: _, calls, ordinality, alias } => {
-                let outer = self.take_touched();
-                let mut returns_a_set = false;
-                for call in calls.iter_mut() {
-                    returns_a_set |= self.call(call)?;
-                }
-                let reached = self.take_touched();
-                self.touch(outer);
-                let first = calls.first().and_then(|call| call.name.0.first());
-                let at = first.map_or(Place { line: 1, column: 1 }, |name| name.at);
-                let shape = Shape { columns: function_columns(alias.as_ref(), *ordinality), one_row: !returns_a_set };
-                self.add_linked_leaf(derived_leaf(shape, alias.as_ref(), "rows from", at), reached)
+            Relation::Functions { lateral: _, calls, ordinality: _, alias } => {
+                self.functions(calls, alias.as_ref())?;
+                Ok(Given { star: Star::Leaves(start..start + 1), whole: false })
             }
             Relation::Join { left, right, kind, on, alias } => {
-                let start = self.leaf_count();
-                self.relation(left)?;
+                let left = self.relation(left)?;
                 let middle = self.leaf_count();
-                self.relation(right)?;
-                self.join_condition(on, *kind, start, middle)?;
-                if let Some(alias) = alias {
-                    self.rename_join(alias, start)?;
+                let right = self.relation(right)?;
+                let given = self.join(on, *kind, (start, left), (middle, right))?;
+                match alias {
+                    Some(alias) => self.rename_join(alias, start, given),
+                    None => Ok(given),
                 }
-                Ok(())
             }
         }
+    }
+
+    /// A function: its rows depend on its arguments, and its columns may show any of them.
+    fn function(&mut self, call: &mut Call, ordinality: bool, alias: Option<&Alias>) -> Result<()> {
+        let outer = self.take_touched();
+        let from = self.edges.len();
+        let returns_a_set = self.call(call)?;
+        let node = self.taken(from);
+        self.flow.predicate(node);
+        let reached = self.take_touched();
+        self.touch(outer);
+        let name = call.name.0.last().map_or_else(|| "function".to_owned(), |name| name.text.clone());
+        let at = call.name.0.first().map_or(Place { line: 1, column: 1 }, |name| name.at);
+        let own_name = alias.map_or(name.as_str(), |alias| &alias.name.text);
+        let columns = Rc::new(function_columns(call, ordinality, own_name, node));
+        let shape = Shape { columns, open: true, one_row: !returns_a_set, whole: false };
+        let leaf = self.derived_leaf(shape, alias, &name, at);
+        self.add_linked_leaf(leaf, reached)
+    }
+
+    /// ROWS FROM: several functions side by side.
+    fn functions(&mut self, calls: &mut [Call], alias: Option<&Alias>) -> Result<()> {
+        let outer = self.take_touched();
+        let from = self.edges.len();
+        let mut returns_a_set = false;
+        for call in calls.iter_mut() {
+            returns_a_set |= self.call(call)?;
+        }
+        let node = self.taken(from);
+        self.flow.predicate(node);
+        let reached = self.take_touched();
+        self.touch(outer);
+        let first = calls.first().and_then(|call| call.name.0.first());
+        let at = first.map_or(Place { line: 1, column: 1 }, |name| name.at);
+        let shape = Shape { columns: Rc::new(List::unknown(node)), open: true, one_row: !returns_a_set, whole: false };
+        let leaf = self.derived_leaf(shape, alias, "rows from", at);
+        self.add_linked_leaf(leaf, reached)
     }
 
     pub(super) fn leaf_count(&self) -> usize {
         self.frames.last().map_or(0, |frame| frame.leaves.len())
     }
 
-    pub(super) fn add_leaf(&mut self, leaf: Leaf) -> Result<usize> {
+    fn add_leaf(&mut self, leaf: Leaf<'m>) -> Result<usize> {
         let frame = self.frames.last_mut().ok_or_else(Error::internal)?;
         if frame.leaves.len() >= Relations::MAX {
             return Err(Error::too_many_relations(Relations::MAX));
@@ -82,7 +129,7 @@ impl Resolver<'_> {
     }
 
     /// A lateral query or function is linked to the relations it reads columns of.
-    pub(super) fn add_linked_leaf(&mut self, leaf: Leaf, reached: Relations) -> Result<()> {
+    fn add_linked_leaf(&mut self, leaf: Leaf<'m>, reached: Relations) -> Result<()> {
         let index = self.add_leaf(leaf)?;
         if !reached.is_empty() {
             let mut relations = reached;
@@ -92,38 +139,147 @@ impl Resolver<'_> {
         Ok(())
     }
 
-    pub(super) fn join_condition(
+    fn join(
         &mut self,
         on: &mut JoinCondition,
         kind: JoinKind,
-        start: usize,
-        middle: usize,
-    ) -> Result<()> {
-        match on {
+        (start, left): (usize, Given<'m>),
+        (middle, right): (usize, Given<'m>),
+    ) -> Result<Given<'m>> {
+        let (mut chooses, outer) = (true, (left.whole, right.whole));
+        let star = match on {
             JoinCondition::On(on) => {
-                let links = self.predicate(on)?;
+                let before = self.see_from(start);
+                let mut links = Links::default();
+                chooses = self.shaping(|this| {
+                    links = this.predicate(on)?;
+                    Ok(())
+                })?;
+                self.see_from(before);
                 self.link(links);
+                self.beside(left.star, right.star)
             }
             JoinCondition::Using(columns) => {
-                for column in texts(columns) {
-                    self.link_by_column(&column, start, middle);
-                }
+                let columns = texts(columns);
+                columns.iter().for_each(|column| self.link_by_column(column, start, middle));
+                self.merged(Some(columns), &left.star, &right.star)
             }
             JoinCondition::Natural => {
                 for column in self.shared_columns(start, middle) {
                     self.link_by_column(&column, start, middle);
                 }
+                self.merged(None, &left.star, &right.star)
             }
-            JoinCondition::None => debug_assert_eq!(kind, JoinKind::Cross),
+            JoinCondition::None => {
+                chooses = false;
+                self.beside(left.star, right.star)
+            }
+        };
+        let whole = match (chooses, kind) {
+            (false, _) | (true, JoinKind::Full) => outer.0 || outer.1,
+            (true, JoinKind::Left) => outer.0,
+            (true, JoinKind::Right) => outer.1,
+            (true, JoinKind::Inner | JoinKind::Cross) => false,
+        };
+        Ok(Given { star, whole })
+    }
+
+    /// Has names see the relations from this one on only, and tells from where they did before.
+    fn see_from(&mut self, start: usize) -> usize {
+        self.frames.last_mut().map_or(0, |frame| std::mem::replace(&mut frame.visible_from, start))
+    }
+
+    /// The columns of both sides, one after the other.
+    fn beside(&mut self, left: Star<'m>, right: Star<'m>) -> Star<'m> {
+        match (left, right) {
+            (Star::Leaves(left), Star::Leaves(right)) if left.end == right.start => Star::Leaves(left.start..right.end),
+            (left, right) => {
+                let ((mut list, open), (more, also)) = (self.list(&left), self.list(&right));
+                list.append(&more, &mut self.flow);
+                Star::List(Rc::new(list), open || also)
+            }
         }
-        Ok(())
+    }
+
+    /// The columns of a join by columns, which come first, and once. None named: all that both sides have.
+    fn merged(&mut self, by: Option<Vec<String>>, left: &Star<'m>, right: &Star<'m>) -> Star<'m> {
+        let ((left, open), (right, also)) = (self.list(left), self.list(right));
+        if !left.is_certain() || !right.is_certain() {
+            let all: Vec<Node> = left.nodes().chain(right.nodes()).collect();
+            match by {
+                Some(names) => names.iter().for_each(|name| {
+                    left.note_named(name, &mut self.flow);
+                    right.note_named(name, &mut self.flow);
+                }),
+                None => all.iter().for_each(|node| self.flow.predicate(*node)),
+            }
+            let edges: Vec<Edge> = all.into_iter().map(value).collect();
+            return Star::List(Rc::new(List::unknown(self.flow.made_of(&edges))), open || also);
+        }
+        let has = |list: &List<'m>, name: &str| list.columns.iter().any(|column| column.name == name);
+        let by = by.unwrap_or_else(|| {
+            let both = left.columns.iter().filter(|column| has(&right, &column.name));
+            both.map(|column| column.name.clone().into_owned()).collect()
+        });
+        let mut columns = Vec::with_capacity(left.columns.len() + right.columns.len());
+        for name in &by {
+            let named = left.columns.iter().chain(&right.columns).filter(|column| column.name == name.as_str());
+            let edges: Vec<Edge> = named.map(|column| value(column.node)).collect();
+            edges.iter().for_each(|edge| self.flow.predicate(edge.node));
+            columns.push(Column::new(name.clone(), self.flow.made_of(&edges)));
+        }
+        let rest = left.columns.iter().chain(&right.columns);
+        columns.extend(rest.filter(|column| !by.iter().any(|name| *name == column.name)).cloned());
+        Star::List(Rc::new(List::of(columns)), open || also)
+    }
+
+    fn list(&mut self, star: &Star<'m>) -> (List<'m>, bool) {
+        match star {
+            Star::List(list, open) => ((**list).clone(), *open),
+            Star::Leaves(leaves) => {
+                let (mut list, mut open) = (List::default(), false);
+                let frame = self.frames.last();
+                let leaves = frame.and_then(|frame| frame.leaves.get(leaves.clone())).unwrap_or_default();
+                for leaf in leaves {
+                    list.append(&leaf.columns.list(&self.flow), &mut self.flow);
+                    open |= leaf.open;
+                }
+                (list, open)
+            }
+        }
+    }
+
+    /// Adds what `*` means for one entry of FROM to a SELECT list. Tells whether there may be more columns.
+    pub(super) fn add_given(&mut self, list: &mut List<'m>, given: &Given<'m>) -> Result<bool> {
+        let (more, open) = self.list(&given.star);
+        self.push_columns(list, &more)?;
+        Ok(open)
+    }
+
+    /// Adds what `t.*` means to a SELECT list. Tells whether there may be more columns.
+    pub(super) fn add_everything_of(&mut self, list: &mut List<'m>, path: &mut Path) -> Result<bool> {
+        self.touch_table(path);
+        let found = self.relation_named(path);
+        match found {
+            Some((more, open)) => {
+                self.push_columns(list, &more)?;
+                Ok(open)
+            }
+            None => {
+                let from = self.edges.len();
+                self.anything();
+                let node = self.taken(from);
+                self.push_unknown(list, node);
+                Ok(true)
+            }
+        }
     }
 
     /// Columns that a natural join compares, as far as they are known.
-    pub(super) fn shared_columns(&self, start: usize, middle: usize) -> Vec<String> {
+    fn shared_columns(&self, start: usize, middle: usize) -> Vec<String> {
         let Some(frame) = self.frames.last() else { return Vec::new() };
-        let names = |leaves: &[Leaf]| -> HashSet<String> {
-            leaves.iter().filter_map(|leaf| leaf.shape.columns.clone()).flatten().collect()
+        let names = |leaves: &[Leaf<'m>]| -> HashSet<String> {
+            leaves.iter().filter(|leaf| !leaf.open).flat_map(|leaf| leaf.columns.names(&self.flow)).collect()
         };
         let left = names(frame.leaves.get(start..middle).unwrap_or_default());
         let right = names(frame.leaves.get(middle..).unwrap_or_default());
@@ -131,14 +287,13 @@ impl Resolver<'_> {
     }
 
     /// Links a relation left of `middle` to one right of it by a column both have, or may have.
-    pub(super) fn link_by_column(&mut self, column: &str, start: usize, middle: usize) {
+    fn link_by_column(&mut self, column: &str, start: usize, middle: usize) {
         let Some(frame) = self.frames.last() else { return };
         let holder = |from: usize, to: usize| {
             let side = || (from..to).filter_map(|index| frame.leaves.get(index).map(|leaf| (index, leaf)));
-            let knows = |leaf: &Leaf| leaf.shape.columns.as_ref().is_some_and(|all| all.iter().any(|of| of == column));
             side()
-                .find(|(_, leaf)| knows(leaf))
-                .or_else(|| side().find(|(_, leaf)| leaf.shape.columns.is_none()))
+                .find(|(_, leaf)| leaf.knows(column, &self.flow))
+                .or_else(|| side().find(|(_, leaf)| leaf.open))
                 .map(|(index, _)| index)
         };
         let (left, right) = (holder(start, middle), holder(middle, frame.leaves.len()));
@@ -151,16 +306,23 @@ impl Resolver<'_> {
     }
 
     /// `(a JOIN b ...) AS j`: outside, only `j` has a name, and it stands for all of them.
-    pub(super) fn rename_join(&mut self, alias: &Alias, start: usize) -> Result<()> {
+    fn rename_join(&mut self, alias: &Alias, start: usize, given: Given<'m>) -> Result<Given<'m>> {
+        let (mut list, mut open) = self.list(&given.star);
+        list.rename(alias.columns.iter().map(|(name, _)| name), &mut self.flow);
+        let renamed = !alias.columns.is_empty();
+        open &= !renamed;
+        let list = Rc::new(list);
+        let unknown = renamed.then(|| Rc::new(List::unknown(list.whole(&mut self.flow))));
         let frame = self.frames.last_mut().ok_or_else(Error::internal)?;
         for leaf in frame.leaves.iter_mut().skip(start) {
             leaf.name.clone_from(&alias.name.text);
             leaf.schema = None;
-            if !alias.columns.is_empty() {
-                leaf.shape.columns = None;
+            if let Some(unknown) = &unknown {
+                (leaf.columns, leaf.open) = (Columns::List(Rc::clone(unknown)), true);
             }
         }
-        Ok(())
+        frame.joins.push((alias.name.text.clone(), Rc::clone(&list)));
+        Ok(Given { star: Star::List(list, open), whole: given.whole })
     }
 
     pub(super) fn link(&mut self, links: Links) {
@@ -171,9 +333,9 @@ impl Resolver<'_> {
 
     /// Relations that belong together neither directly nor through others. One that gives at most one row does not
     /// multiply anything.
-    pub(super) fn note_unlinked(&mut self, frame: &FromScope) {
+    pub(super) fn note_unlinked(&mut self, frame: &FromScope<'m>) {
         let components = frame.links.components(frame.leaves.len());
-        let mut groups: Vec<(usize, &Leaf)> = Vec::new();
+        let mut groups: Vec<(usize, &Leaf<'m>)> = Vec::new();
         for (leaf, group) in frame.leaves.iter().zip(&components) {
             if !gives_one_row(leaf) && groups.iter().all(|(known, _)| known != group) {
                 groups.push((*group, leaf));
@@ -185,33 +347,56 @@ impl Resolver<'_> {
             self.found.unlinked.push(Unlinked { relation: leaf.name.clone(), others, at: leaf.at });
         }
     }
-}
 
-pub(super) fn rename(shape: &mut Shape, names: &[String]) {
-    match &mut shape.columns {
-        Some(columns) => columns.iter_mut().zip(names).for_each(|(column, name)| column.clone_from(name)),
-        None if names.is_empty() => {}
-        None => shape.columns = Some(names.to_vec()),
+    pub(super) fn derived_leaf(&mut self, shape: Shape<'m>, alias: Option<&Alias>, name: &str, at: Place) -> Leaf<'m> {
+        let mut columns = Columns::List(shape.columns);
+        let (mut name, mut open) = (name.to_owned(), shape.open);
+        if let Some(alias) = alias {
+            name.clone_from(&alias.name.text);
+            columns = columns.renamed(alias, &mut self.flow);
+            open &= alias.columns.is_empty();
+        }
+        Leaf {
+            name,
+            schema: None,
+            columns,
+            table: None,
+            open,
+            one_row: shape.one_row,
+            whole: shape.whole,
+            unique_keys: &[],
+            pinned: HashSet::new(),
+            at,
+        }
     }
 }
 
-pub(super) fn derived_leaf(mut shape: Shape, alias: Option<&Alias>, name: &str, at: Place) -> Leaf {
-    let mut name = name.to_owned();
-    if let Some(alias) = alias {
-        name.clone_from(&alias.name.text);
-        let columns: Vec<String> = alias.columns.iter().map(|(column, _)| column.text.clone()).collect();
-        rename(&mut shape, &columns);
+/// The columns of a function in FROM. A built-in one that gives a single value names its column after itself or its
+/// alias; of others, nothing is known but what the statement names.
+fn function_columns<'m>(call: &Call, ordinality: bool, own_name: &str, node: Node) -> List<'m> {
+    let arguments = match &call.arguments {
+        Arguments::Everything => 0,
+        Arguments::List(list) => list.len(),
+    };
+    let named = match call.name.0.as_slice() {
+        // unnest() of several arrays has a column for each.
+        [schema, name] if schema.text == "pg_catalog" && (name.text != "unnest" || arguments == 1) => {
+            functions::columns(&name.text)
+        }
+        _ => None,
+    };
+    let Some(named) = named else { return List::unknown(node) };
+    let mut columns: Vec<Column<'m>> = named.iter().map(|name| Column::new(*name, node)).collect();
+    if columns.is_empty() {
+        columns.push(Column::new(own_name.to_owned(), node));
     }
-    Leaf { name, schema: None, shape, unique_keys: Vec::new(), pinned: HashSet::new(), at }
+    if ordinality {
+        columns.push(Column::new("ordinality", node));
+    }
+    List::of(columns)
 }
 
-/// A function's columns are known only where the statement names them.
-pub(super) fn function_columns(alias: Option<&Alias>, ordinality: bool) -> Option<Vec<String>> {
-    let columns: Vec<String> = alias?.columns.iter().map(|(column, _)| column.text.clone()).collect();
-    (!columns.is_empty() && !ordinality).then_some(columns)
-}
-
-pub(super) fn gives_one_row(leaf: &Leaf) -> bool {
+pub(super) fn gives_one_row(leaf: &Leaf<'_>) -> bool {
     let pinned = |key: &Vec<String>| !key.is_empty() && key.iter().all(|column| leaf.pinned.contains(column));
-    leaf.shape.one_row || leaf.unique_keys.iter().any(pinned)
+    leaf.one_row || leaf.unique_keys.iter().any(pinned)
 }
