@@ -7,11 +7,13 @@
 //! is may stand under `catalog`, by its name: its `columns` (`"ssn text #pii.ssn"`, or `^pii.ssn` for a tag that a view's
 //! column has from what it is made of), `tags`, `kind`, `parents`, `children`, `reads`. Policies that are no example stand
 //! under `written`. An `estimate` is `{ "cost_usd": 1.2, "bytes": 3, "rows": 4 }`, or `"unknown"`.
+//! What is known of the person, the session and the moment beside stands under `facts`.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -91,8 +93,39 @@ struct Case {
     estimate: Option<serde_json::Value>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     grants: Vec<String>,
+    #[serde(default, skip_serializing_if = "CaseFacts::is_empty")]
+    facts: CaseFacts,
     #[serde(default)]
     answer: Vec<String>,
+}
+
+/// What is known of the person, the session and the moment beside.
+#[derive(Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct CaseFacts {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
+    /// Seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    now: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    application_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_address: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    purpose: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confidence: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_access: Option<bool>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    explain: bool,
+}
+
+impl CaseFacts {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 #[test]
@@ -203,14 +236,20 @@ fn request(catalog: &Catalog, case: &Case) -> Request {
     let identity = Identity {
         person: PersonName::new(case.user.as_deref().unwrap_or("ana")),
         subject: "1".to_owned(),
-        email: None,
+        email: case.facts.email.clone(),
         tenant: Tenant::new(case.tenant.as_deref().unwrap_or("acme")),
         groups: case.groups.iter().cloned().collect(),
         roles: case.roles.iter().map(Role::new).collect(),
         claims: case.claims.clone(),
         proof: Proof { method: "scram", issuer: "people".to_owned(), expires_at: None },
     };
-    let kind = if case.writes.is_empty() { StatementKind::Query } else { StatementKind::Write };
+    let kind = match (case.writes.is_empty(), case.facts.explain) {
+        (false, _) => StatementKind::Write,
+        (true, true) => StatementKind::Explain,
+        (true, false) => StatementKind::Query,
+    };
+    let defaults = Facts::default();
+    let CaseFacts { now, application_name, client_address, purpose, confidence, first_access, .. } = &case.facts;
     Request {
         tables: case.tables.iter().map(|written| table_use(written, &source, catalog)).collect(),
         columns: case.columns.iter().map(|written| column_use(written, &source, catalog)).collect(),
@@ -222,7 +261,12 @@ fn request(catalog: &Catalog, case: &Case) -> Request {
         facts: Facts {
             estimate: estimate(case.estimate.as_ref()),
             grants: case.grants.iter().map(|policy| grant(policy)).collect(),
-            ..Facts::default()
+            now: now.unwrap_or_default(),
+            application_name: application_name.clone().unwrap_or_default(),
+            client_address: client_address.unwrap_or(defaults.client_address),
+            declared: purpose.iter().map(|purpose| ("passgate.purpose".to_owned(), purpose.clone())).collect(),
+            confidence: *confidence,
+            first_access_to_source: *first_access,
         },
         ..Request::new(StatementDigest([7; 32]), kind, source, Arc::new(identity))
     }

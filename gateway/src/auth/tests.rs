@@ -208,6 +208,13 @@ fn settings_are_checked_with_suggestions() {
 }
 
 #[test]
+fn policies_can_name_every_method() {
+    for row in METHODS {
+        assert!(passgate_policy::AUTHENTICATION_METHODS.contains(&row.kind), "{}: add it there", row.kind);
+    }
+}
+
+#[test]
 fn every_method_has_a_manual_with_an_example_and_a_documented_schema() {
     for row in METHODS {
         assert!(row.manual.contains("```yaml\nsign_in:"), "{}", row.kind);

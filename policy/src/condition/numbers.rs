@@ -199,6 +199,18 @@ impl Bound {
     }
 }
 
+impl Condition {
+    /// That a quantity is more than a number.
+    pub(crate) fn above(quantity: &'static Quantity, number: f64) -> Self {
+        Self::test(NumberTest { quantity, bound: Bound::Above(number) })
+    }
+
+    /// That a quantity is less than a number.
+    pub(crate) fn below(quantity: &'static Quantity, number: f64) -> Self {
+        Self::test(NumberTest { quantity, bound: Bound::Below(number) })
+    }
+}
+
 impl Test for NumberTest {
     fn truth(&self, request: &Request) -> Truth {
         match (self.quantity.read)(request) {

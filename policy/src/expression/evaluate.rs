@@ -14,9 +14,9 @@ use regex::Regex;
 use super::functions::Function;
 use super::parse::Operator;
 use super::value::{Failure, Value};
-use super::variables::{TimeField, Variable};
-use crate::Request;
+use super::variables::{Of, TimeField, Variable};
 use crate::condition::{Truth, address_is_in};
+use crate::{Identity, Request};
 
 /// Steps of one evaluation: nodes visited and elements met.
 const STEPS_MAX: u32 = 20_000;
@@ -105,7 +105,10 @@ impl<'r> Evaluation<'r> {
             Node::Local(index) => {
                 self.locals.get(*index).cloned().ok_or_else(|| Failure::unknown("a variable has no value"))
             }
-            Node::Field(of, name) => field(&self.value(of)?, name),
+            Node::Field(of, name) => match &**of {
+                Node::Variable(Variable { of: Of::Claims, .. }) => self.claim(name),
+                of => field(&self.value(of)?, name),
+            },
             Node::Index(of, index) => {
                 let (of, index) = (self.value(of)?, self.value(index)?);
                 element(&of, &index)
@@ -137,6 +140,12 @@ impl<'r> Evaluation<'r> {
             Node::InNetwork(network) => Ok(Value::Bool(address_is_in(self.request.facts.client_address, network))),
             Node::Each(quantifier, list, body) => self.each(*quantifier, list, body),
         }
+    }
+
+    fn claim(&self, name: &str) -> Outcome<'r> {
+        let Identity { claims, person, .. } = &*self.request.identity;
+        let missing = || Failure::Unknown(format!("user.claims.{name} is not known of {person}"));
+        claims.get(name).map(Value::of).ok_or_else(missing)
     }
 
     fn step(&mut self) -> Result<(), Failure> {
@@ -283,7 +292,7 @@ fn decided<'r>(truth: Truth) -> Outcome<'r> {
 fn field<'r>(of: &Value<'r>, name: &str) -> Outcome<'r> {
     match of {
         Value::Object(object) => {
-            let missing = || Failure::Unknown(format!("claim \"{name}\" is not known of the person"));
+            let missing = || Failure::Unknown(format!("a claim has no field \"{name}\""));
             object.get(name).map(Value::of).ok_or_else(missing)
         }
         other => Err(Failure::Unknown(format!("{} has no field \"{name}\"", other.kind()))),

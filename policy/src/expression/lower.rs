@@ -6,16 +6,43 @@ use super::variables::{Of, Variable};
 use crate::Request;
 use crate::condition::{Condition, Evidence, Moment, Name, NameOperator, NameSubject, Names, Test, Truth, claim_fact};
 
+/// Claims spelled out where something cannot be known.
+const CLAIMS_SHOWN_MAX: usize = 3;
+
 /// The tests that an expression asks for.
 pub(super) fn lower(node: Node) -> Condition {
     match node {
         Node::And(nodes) => Condition::All(nodes.into_iter().map(lower).collect()),
         Node::Or(nodes) => Condition::Any(nodes.into_iter().map(lower).collect()),
         Node::Not(node) => Condition::Not(Box::new(lower(*node))),
-        node => match names(&node) {
-            Some((subject, names)) => Condition::test(Names { subject, operator: NameOperator::ContainsAny, names }),
-            None => Condition::test(Evaluated { facts: facts(&node), node }),
-        },
+        node => {
+            let test = names(&node)
+                .map(|(subject, names)| Condition::test(Names { subject, operator: NameOperator::ContainsAny, names }));
+            let test = test.or_else(|| threshold(&node));
+            test.unwrap_or_else(|| Condition::test(Evaluated { facts: facts(&node), node }))
+        }
+    }
+}
+
+/// A threshold, where an expression asks no more: `estimated.cost_usd > 1.0`.
+fn threshold(node: &Node) -> Option<Condition> {
+    let Node::Binary(operator, left, right) = node else { return None };
+    let (Node::Variable(Variable { of: Of::Number(quantity), .. }), Some(number)) = (&**left, number(right)) else {
+        return None;
+    };
+    match operator {
+        Operator::Greater => Some(Condition::above(quantity, number)),
+        Operator::Less => Some(Condition::below(quantity, number)),
+        _ => None,
+    }
+}
+
+/// A number that is exactly one of the numbers that thresholds are compared with.
+fn number(node: &Node) -> Option<f64> {
+    match node {
+        Node::Double(number) => Some(*number),
+        Node::Int(number) => i32::try_from(*number).ok().map(f64::from),
+        _ => None,
     }
 }
 
@@ -91,7 +118,10 @@ enum Fact {
 
 impl Test for Evaluated {
     fn truth(&self, request: &Request) -> Truth {
-        evaluate::truth(&self.node, request)
+        match evaluate::truth(&self.node, request) {
+            Truth::Unknown(why) => Truth::Unknown(self.explained(why, request)),
+            known => known,
+        }
     }
 
     fn evidence(&self, request: &Request, _: bool, found: &mut Evidence) {
@@ -101,6 +131,21 @@ impl Test for Evaluated {
             Fact::Moment(zone) => Moment::of(request, *zone).ok().map(Moment::fact),
         });
         told.for_each(|fact| found.fact(fact));
+    }
+}
+
+impl Evaluated {
+    /// Why it is not known, with the claims that may be of another type than was meant.
+    fn explained(&self, why: String, request: &Request) -> String {
+        let claims = self.facts.iter().filter_map(|fact| match fact {
+            Fact::Claim(name) => request.identity.claims.get(&**name).map(|claim| claim_fact(name, claim)),
+            Fact::Variable(_) | Fact::Moment(_) => None,
+        });
+        let claims: Vec<String> = claims.take(CLAIMS_SHOWN_MAX).collect();
+        match claims.is_empty() || why.starts_with("user.") {
+            true => why,
+            false => format!("{why}: {}", claims.join("; ")),
+        }
     }
 }
 

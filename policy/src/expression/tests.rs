@@ -11,8 +11,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::json;
 
+use super::compile;
 use super::parse::{Expr, Kind, parse};
-use super::{compile, evaluate};
 use crate::compile::Context;
 use crate::condition::{Condition, Reading, Truth};
 use crate::document::Document;
@@ -127,13 +127,19 @@ fn what_cannot_be_known_is_said() {
         other => panic!("{text}: {other:?}"),
     };
     assert_eq!(why("user.email.endsWith('@acme.example')"), "user.email is not known of ana");
-    assert_eq!(why("user.claims.nothing == 'x'"), "claim \"nothing\" is not known of the person");
-    assert_eq!(why("user.claims.regions == 'WEST'"), "a list cannot be compared with a text");
-    assert_eq!(why("user.claims.region > 3"), "a text cannot be compared with a number");
-    assert_eq!(why("user.claims.region"), "a text is neither true nor false");
-    assert_eq!(why("user.claims.level / 0 == 1"), "a number is divided by zero");
-    assert_eq!(why("9223372036854775807 + user.claims.level > 0"), "a number is too large");
-    assert_eq!(why("user.claims.regions[7] == 'x'"), "a list has no element 7");
+    assert_eq!(why("user.claims.nothing == 'x'"), "user.claims.nothing is not known of ana");
+    assert_eq!(
+        why("user.claims.regions == 'WEST'"),
+        "a list cannot be compared with a text: user.claims.regions is a list"
+    );
+    assert_eq!(
+        why("user.claims.region > 3"),
+        "a text cannot be compared with a number: user.claims.region is \"WEST\""
+    );
+    assert_eq!(why("user.claims.region"), "a text is neither true nor false: user.claims.region is \"WEST\"");
+    assert_eq!(why("user.claims.level / 0 == 1"), "a number is divided by zero: user.claims.level is 3");
+    assert_eq!(why("9223372036854775807 + user.claims.level > 0"), "a number is too large: user.claims.level is 3");
+    assert_eq!(why("user.claims.regions[7] == 'x'"), "a list has no element 7: user.claims.regions is a list");
     assert_eq!(
         why("!(first_access_to_source)"),
         "it is not known whether this is the first statement on source warehouse"
@@ -544,5 +550,4 @@ fn a_walk_of_the_deepest_tree_is_shallow() {
     let deep = format!("{}true{}", "!(".repeat(22), ")".repeat(22));
     let asked = std::thread::Builder::new().stack_size(1 << 20).spawn(move || asked(&deep)).unwrap().join().unwrap();
     assert_eq!(asked, Truth::True);
-    let _ = evaluate::truth;
 }
