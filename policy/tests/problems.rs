@@ -62,7 +62,7 @@ fn known() -> Known {
     {
         known.add_column(sales.clone(), column.to_owned(), type_name.to_owned());
     }
-    known.add_table_tag(Tag::new("phi"));
+    known.add_table_tag(Tag::new("internal"));
     known.add_column_tag(Tag::new("pii.ssn"));
     known.add_group("finance".to_owned());
     known.add_role(Role::new("analyst"));

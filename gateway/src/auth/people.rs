@@ -81,6 +81,11 @@ impl People {
         self.by_name.get(name)
     }
 
+    /// Everybody, in no order.
+    pub(super) fn identities(&self) -> impl Iterator<Item = &Arc<Identity>> {
+        self.by_name.values().map(|person| &person.identity)
+    }
+
     fn read(method: &str, path: &Path) -> Result<Self, Vec<Problem>> {
         let unreadable = |error: std::io::Error| {
             vec![

@@ -18,6 +18,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use passgate_policy::Identity;
+
 use super::attempts::Attempts;
 use super::door::Door;
 use super::problem::nearest;
@@ -151,6 +153,15 @@ impl Methods {
     /// Reads every people file again. One that cannot be read stays as it was; sessions are not touched.
     pub fn reload(&self) -> Result<(), Vec<Problem>> {
         reload(&self.methods)
+    }
+
+    /// Everybody who can sign in, as the people files were last read; `None` where an identity provider says who may.
+    pub fn everybody(&self) -> Option<Vec<Arc<Identity>>> {
+        let mut everybody = Vec::new();
+        for method in &self.methods {
+            everybody.extend(method.people()?.file.current().identities().cloned());
+        }
+        Some(everybody)
     }
 
     fn unknown(&self, name: &str) -> Problem {

@@ -175,6 +175,17 @@ async fn a_broken_off_exchange_cannot_be_taken_up_again() {
 }
 
 #[test]
+fn everybody_is_known_unless_an_identity_provider_says_who_may_sign_in() {
+    let folder = people_folder();
+    let everybody = |blocks: Value| {
+        let methods = methods(&Config::default(), blocks, folder.path()).unwrap();
+        methods.everybody().map(|people| people.iter().map(|one| one.person.to_string()).collect::<Vec<_>>())
+    };
+    assert_eq!(everybody(json!([people()])), Some(vec!["alice".to_owned()]));
+    assert_eq!(everybody(json!([people(), tokens("oidc")])), None);
+}
+
+#[test]
 fn settings_are_checked_with_suggestions() {
     let folder = people_folder();
     let blocks = json!([

@@ -144,8 +144,9 @@ impl Running {
     /// where anything is wrong with it; all that is wrong is returned, and has been logged and counted.
     pub fn reload(&self) -> Result<(), Vec<String>> {
         let attempts = [
-            ("policies", self.reload_policies()),
+            // First, because policies may name groups that only the new people are in.
             ("people", self.methods.reload().map_err(|problems| texts(&problems))),
+            ("policies", self.reload_policies()),
             ("certificates", self.server.reload_certificates().map_err(|error| vec![error.to_string()])),
         ];
         // What the sources hold may be why somebody asks; they are read at their next use.
@@ -171,9 +172,12 @@ impl Running {
         let read = |known: &Known| policies::read(&self.settings_folder, &self.policies_folder, known);
         let mut names = Known::new();
         self.sources.names().for_each(|name| names.add_source(name.clone()));
+        policies::add_people(&mut names, &self.methods);
         let policies = read(&names).map_err(|problems| texts(&problems))?;
         // What a source holds may have changed since it was read, so a name it lacks is told and not refused.
-        for problem in read(&self.sources.known()).err().unwrap_or_default() {
+        let mut known = self.sources.known();
+        policies::add_people(&mut known, &self.methods);
+        for problem in read(&known).err().unwrap_or_default() {
             tracing::warn!(%problem, "a policy names what no source is known to have");
         }
         self.policies.send_replace(Arc::new(policies.in_force()));

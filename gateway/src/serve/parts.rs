@@ -44,7 +44,7 @@ impl Parts {
         let mut problems = Vec::new();
         let sign_in = keep(sign_in(loaded), &mut problems);
         let sources = keep(sources(loaded), &mut problems);
-        let policies = keep(policies(loaded), &mut problems);
+        let policies = keep(policies(loaded, sign_in.as_ref().map(|(methods, _)| methods)), &mut problems);
         for (index, listener) in loaded.settings.listeners.iter().enumerate() {
             if let Err(error) = listener.check_files(&loaded.folder) {
                 problems.push(loaded.problem(&["listeners", &index.to_string(), "tls"], error.to_string(), None));
@@ -88,10 +88,13 @@ fn sources(loaded: &Loaded) -> Result<Vec<Source>, Vec<Problem>> {
     if problems.is_empty() { Ok(sources) } else { Err(problems) }
 }
 
-fn policies(loaded: &Loaded) -> Result<Policies, Vec<Problem>> {
+fn policies(loaded: &Loaded, methods: Option<&Methods>) -> Result<Policies, Vec<Problem>> {
     // Nothing is read before somebody asks, so only the sources' names are known here; a reload knows what they hold.
     let mut known = Known::new();
     loaded.settings.databases.iter().for_each(|database| known.add_source(database.name.clone()));
+    if let Some(methods) = methods {
+        policies::add_people(&mut known, methods);
+    }
     policies::read(&loaded.folder, &loaded.settings.policies.folder, &known).map_err(|problems| {
         // Without a line it is the folder that is wrong, and the settings are where it is named.
         let place = |problem: Problem| match problem.at.line {

@@ -1,11 +1,13 @@
 //! The policy folder, read and compiled.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use passgate_policy::{Known, PolicyFile, PolicySet};
 
+use crate::auth::Methods;
 use crate::config::{Place, Problem, Severity};
 
 const FILES_MAX: usize = 1_000;
@@ -28,7 +30,7 @@ impl Policies {
     }
 }
 
-/// Compiles every `*.json` file of the policy folder, in the order of their names. `named` is the folder as the settings
+/// Compiles every `*.json` and `*.jsonc` file of the policy folder, in the order of their names. `named` is the folder as the settings
 /// name it, relative to `settings_folder`: people who are refused are shown the first, and operators the whole path. A
 /// policy that names what is not `known` is a problem; a source that was not read yet may hold anything.
 pub(super) fn read(settings_folder: &Path, named: &Path, known: &Known) -> Result<Policies, Vec<Problem>> {
@@ -74,14 +76,31 @@ fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder)?.take(FILES_MAX * 10) {
         let path = entry?.path();
-        // Editors leave hidden files behind while they write.
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !hidden && path.extension().is_some_and(|extension| extension == "json") {
+        if path.file_name().and_then(OsStr::to_str).is_some_and(is_policy_file) {
             paths.push(path);
         }
     }
     paths.sort();
     Ok(paths)
+}
+
+/// Whether a file of the folder is read as policies or as the classification: not what editors leave behind while they
+/// write, nor the cases and the catalog that policies are tested with.
+fn is_policy_file(name: &str) -> bool {
+    let hidden = name.starts_with('.');
+    let of_tests = name.ends_with(".test.json") || name.ends_with(".test.jsonc") || name == "catalog.json";
+    !hidden && !of_tests && (name.ends_with(".json") || name.ends_with(".jsonc"))
+}
+
+/// Adds who can sign in, so that a group or role that nobody has is found; where an identity provider says who may sign
+/// in, any may be there.
+pub(super) fn add_people(known: &mut Known, methods: &Methods) {
+    let Some(everybody) = methods.everybody() else { return };
+    for identity in everybody {
+        identity.groups.iter().for_each(|group| known.add_group(group.clone()));
+        identity.roles.iter().for_each(|role| known.add_role(role.clone()));
+    }
+    known.all_people_are_known();
 }
 
 fn read_file(path: &Path) -> Result<String, Problem> {
@@ -128,6 +147,8 @@ mod tests {
         write("b.json", r#"{ "name": "limit", "check": "row_limit", "rows": 5 }"#);
         write(".b.json.swp", "half written");
         write("notes.md", "not a policy");
+        write("b.test.json", "cases of its own kind");
+        write("catalog.json", "what the cases' sources hold");
         let one =
             read(folder.path(), Path::new("policies"), &Known::new()).unwrap_or_else(|problems| panic!("{problems:?}"));
         assert!(one.warnings.is_empty() && one.set.revision() != none.set.revision());
