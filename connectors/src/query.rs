@@ -1,18 +1,36 @@
 //! What a connector is handed: text that was printed from a checked tree, values, and how the session is set.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use bytes::Bytes;
 
 /// A statement in the source's own dialect. Only ever seen inside a `Permitted`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Query {
     /// The text to send: exactly one statement.
     pub text: String,
+    /// The text to write down and to show, where the other has something secret in it.
+    pub shown: Option<String>,
     /// Types the client declared for parameters, by oid; 0 leaves the choice to the server.
     pub parameter_types: Vec<u32>,
     /// What comes of it.
     pub gives: Gives,
+}
+
+impl Query {
+    /// The text to write down and to show.
+    pub fn shown(&self) -> &str {
+        self.shown.as_deref().unwrap_or(&self.text)
+    }
+}
+
+impl fmt::Debug for Query {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { text: _, shown: _, parameter_types, gives } = self;
+        let mut shown = formatter.debug_struct("Query");
+        shown.field("text", &self.shown()).field("parameter_types", parameter_types).field("gives", gives).finish()
+    }
 }
 
 /// What comes of a query that runs.

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use passgate::catalog::Snapshot;
-use passgate::plan;
+use passgate::plan::{self, Rewriter, Rewriting};
 use passgate::statement::{Limits, parse};
 use passgate_connectors::{Column, Metadata, Relation};
 use passgate_policy::{
@@ -68,13 +68,15 @@ fn ours(rules: usize, spend: Duration, show: &dyn Fn(&str, Duration)) {
         let request = plan::request(&plan, &identity, Facts::default());
         (plan, request)
     };
+    let rewriter = Rewriter::new(None);
     let (_, request) = ask();
     assert!(is_allowed(&policies, &request), "the question is one that every engine allows");
     show("passgate: decide", timed(spend, || assert!(is_allowed(&policies, &request))));
     let whole = timed(spend, || {
         let (plan, request) = ask();
         let Decision::Allow(permit) = decide(&policies, &request) else { panic!("refused") };
-        plan::rewrite(plan, permit, Vec::new()).unwrap();
+        let under = Rewriting { model: &model, tenant: &identity.tenant, parameter_types: &[] };
+        rewriter.rewrite(plan, permit, under).unwrap();
     });
     show("passgate: parse, resolve, decide, rewrite", whole);
 }

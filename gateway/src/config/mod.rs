@@ -22,7 +22,7 @@ mod tests;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use passgate_connectors::{BACKENDS, Backend};
+use passgate_connectors::{BACKENDS, Backend, Secret};
 use passgate_policy::SourceName;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
@@ -92,6 +92,11 @@ pub struct DatabaseConfig {
 pub struct PoliciesConfig {
     /// The folder whose `*.json` files are the policies, relative to the settings file. Read again on SIGHUP.
     pub folder: PathBuf,
+    /// What masks that show a hash are made with, at least 32 characters: whoever knows it can find out what was
+    /// hashed. Each tenant gets another salt from it. Changing it changes every hash. Without it, a column that a
+    /// policy masks with a hash cannot be read. Default none.
+    #[serde(default)]
+    pub hash_secret: Option<Secret>,
 }
 
 /// How much may be used, and by what.

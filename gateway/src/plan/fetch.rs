@@ -28,7 +28,8 @@ pub fn fetch(
     permit: Permit,
     fetch: &Fetch,
 ) -> Result<Permitted<Query>, Error> {
-    let finish = |_: Begun<'_>| Ok(Query { text: fetch.text(), parameter_types: Vec::new(), gives: Gives::Rows });
+    let finish =
+        |_: Begun<'_>| Ok(Query { text: fetch.text(), shown: None, parameter_types: Vec::new(), gives: Gives::Rows });
     permit.discharge(Begun { digest, met }, meet, finish).map_err(|error| match error {
         DischargeError::OtherStatement => Error::internal(),
         DischargeError::Unmet(error) => error,

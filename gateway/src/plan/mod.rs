@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Statement + Snapshot ── resolve ──► Plan ── request ──► policy::Request ── decide ──► Permit
-//!                                      └──────────── rewrite(Plan, Permit) ──► Permitted<Query>
+//!                                      └────── Rewriter::rewrite(Plan, Permit) ──► Permitted<Query>
 //! ```
 //!
 //! All of it is pure: whatever has to be waited for was fetched before.
@@ -13,20 +13,22 @@ mod definition;
 mod estimate;
 mod fetch;
 mod functions;
+mod govern;
 mod model;
 mod parameter_types;
+mod policy_sql;
 mod resolve;
 mod rewrite;
+mod rewriter;
 #[cfg(test)]
 mod tests;
 mod work;
 
 use std::sync::Arc;
 
-use passgate_connectors::{Gives, Query};
 use passgate_policy::{
-    ColumnUse, DischargeError, EstimatePermit, Facts, FunctionUse, Governed, Identity, Obligation, Permit, Permitted,
-    Place, Request, SourceName, StatementDigest, StatementKind, TableName, TableUse, Unlinked, Work, Write,
+    ColumnUse, Facts, FunctionUse, Governed, Identity, Place, Request, SourceName, StatementDigest, StatementKind,
+    TableUse, Unlinked, Work, Write,
 };
 use sha2::{Digest, Sha256};
 
@@ -36,6 +38,9 @@ use crate::statement::{self, Delivery, ExplainOptions, Kind, Statement, tree};
 pub use estimate::{Reading, read as read_estimate};
 pub use fetch::fetch;
 pub use model::{Entry, Model, Unreadable, ViewBody};
+pub use policy_sql::PolicySqlReader;
+use rewriter::Salt;
+pub use rewriter::{Rewriter, Rewriting};
 
 /// A statement whose every name is resolved.
 #[derive(Clone, Debug)]
@@ -58,6 +63,8 @@ pub struct Plan {
     /// Views that are read and whose definitions the gateway cannot read.
     unreadable: Vec<(Arc<Unreadable>, Place)>,
     missing: Option<Error>,
+    /// What obligations have asked of its tables so far.
+    governance: govern::Governance,
 }
 
 impl Governed for Plan {
@@ -85,8 +92,8 @@ impl Plan {
 
 /// Resolves every name of a query, an EXPLAIN or a write against the model. Pure.
 ///
-/// A name that does not exist is no error yet: [`rewrite`] tells it, after the policy has allowed the rest, so that
-/// nobody learns from a refusal what exists.
+/// A name that does not exist is no error yet: [`Rewriter::rewrite`] tells it, after the policy has allowed the rest, so
+/// that nobody learns from a refusal what exists.
 pub fn resolve(statement: &Statement, model: &Model) -> Result<Plan, Error> {
     let (kind, explain, tree) = match &statement.kind {
         Kind::Query(tree) | Kind::Copy(tree, _) | Kind::Declare(tree, _) => (StatementKind::Query, None, Some(tree)),
@@ -133,6 +140,7 @@ pub fn resolve(statement: &Statement, model: &Model) -> Result<Plan, Error> {
         full_export: found.full_export,
         unreadable: found.unreadable,
         missing: found.missing,
+        governance: govern::Governance::default(),
     })
 }
 
@@ -165,75 +173,6 @@ pub fn request(plan: &Plan, identity: &Arc<Identity>, facts: Facts) -> Request {
         facts,
         ..Request::new(plan.digest, plan.kind, plan.source.clone(), Arc::clone(identity))
     }
-}
-
-/// Meets every obligation and prints the text for the source.
-pub fn rewrite(plan: Plan, permit: Permit, parameter_types: Vec<u32>) -> Result<Permitted<Query>, Error> {
-    if plan.kind == StatementKind::Write || !plan.writes.is_empty() {
-        return Err(Error::new("0A000", "writing is not supported by the gateway"));
-    }
-    parameter_types::check(&parameter_types)?;
-    if let Some(missing) = &plan.missing {
-        return Err(missing.clone());
-    }
-    must_be_readable(&plan.unreadable, permit.obligations())?;
-    let finish = |plan: Plan| {
-        let query = plan.query.as_ref().ok_or_else(Error::internal)?;
-        let text = plan.delivery.around(&rewrite::text(query, plan.explain)?);
-        Ok(Query { text, parameter_types, gives: gives(&plan.delivery) })
-    };
-    permit.discharge(plan, rewrite::meet, finish).map_err(|error| match error {
-        DischargeError::OtherStatement => Error::internal(),
-        DischargeError::Unmet(error) => error,
-    })
-}
-
-fn gives(delivery: &Delivery) -> Gives {
-    match delivery {
-        Delivery::Rows => Gives::Rows,
-        Delivery::Copy(_) => Gives::Copy,
-        Delivery::Cursor(cursor) if cursor.hold => Gives::HeldCursor,
-        Delivery::Cursor(_) => Gives::Cursor,
-    }
-}
-
-/// A view that cannot be read could call anything that the server came with, and nothing below it can be governed.
-fn must_be_readable(views: &[(Arc<Unreadable>, Place)], obligations: &[Obligation]) -> Result<(), Error> {
-    let governed = |table: &TableName| {
-        obligations.iter().any(|obligation| match obligation {
-            Obligation::LimitRows { .. } => false,
-            Obligation::FilterRows { table: other, .. }
-            | Obligation::MaskColumn { table: other, .. }
-            | Obligation::HideColumn { table: other, .. } => other == table,
-        })
-    };
-    let refused = views.iter().find(|(unreadable, _)| {
-        !unreadable.only_computes || unreadable.built_on.iter().any(|facts| governed(&facts.name))
-    });
-    let Some((unreadable, at)) = refused else { return Ok(()) };
-    Err(Error::unreadable_view(unreadable).at(*at))
-}
-
-/// The text that asks a source what a plan would take, with every obligation met; the plan itself is not run.
-pub fn rewrite_for_estimate(
-    plan: Plan,
-    permit: EstimatePermit,
-    parameter_types: Vec<u32>,
-) -> Result<Permitted<Query>, Error> {
-    parameter_types::check(&parameter_types)?;
-    if let Some(missing) = &plan.missing {
-        return Err(missing.clone());
-    }
-    must_be_readable(&plan.unreadable, permit.obligations())?;
-    let finish = |plan: Plan| {
-        let query = plan.query.as_ref().ok_or_else(Error::internal)?;
-        let text = format!("EXPLAIN (VERBOSE TRUE, FORMAT JSON) {}", rewrite::text(query, None)?);
-        Ok(Query { text, parameter_types, gives: Gives::Rows })
-    };
-    permit.discharge(plan, rewrite::meet, finish).map_err(|error| match error {
-        DischargeError::OtherStatement => Error::internal(),
-        DischargeError::Unmet(error) => error,
-    })
 }
 
 /// A name that does not resolve (42P01, 42883) or a form that cannot be planned (0A000).

@@ -15,8 +15,10 @@ pub(super) fn meet(mut plan: Plan, obligation: &Obligation) -> Result<Plan, Erro
             plan.query = plan.query.map(|query| limit_rows(query, *rows));
             Ok(plan)
         }
+        // Met together, once all are known: a table is replaced once.
         Obligation::FilterRows { .. } | Obligation::MaskColumn { .. } | Obligation::HideColumn { .. } => {
-            Err(Error::not_built("filters and masks"))
+            plan.governance.add(obligation);
+            Ok(plan)
         }
     }
 }

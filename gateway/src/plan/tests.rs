@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use passgate_connectors::{Column, Function, Metadata, Relation, RelationKind};
-use passgate_policy::RuleReference;
+use passgate_policy::{Obligation, RuleReference, TableName};
 
+use super::rewriter::must_be_readable;
 use super::*;
 use crate::catalog::Snapshot;
 use crate::statement::{Limits, parse};

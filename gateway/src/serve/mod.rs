@@ -26,6 +26,7 @@ use crate::auth::{self, Methods};
 use crate::config::{Loaded, Problem};
 use crate::http;
 use crate::http::metrics::Metrics;
+use crate::plan::Rewriter;
 use crate::server::Server;
 use crate::session::Services;
 use crate::sources::Sources;
@@ -41,6 +42,7 @@ pub struct Running {
     methods: Methods,
     sources: Arc<Sources>,
     policies: watch::Sender<Arc<PolicySet>>,
+    rewriter: Arc<Rewriter>,
     settings_folder: PathBuf,
     policies_folder: PathBuf,
     drain: Duration,
@@ -81,6 +83,7 @@ pub async fn start(loaded: &Loaded) -> Result<Running, Vec<Problem>> {
         statement_limits: settings.limits.statement.clone(),
         sources: sources.clone(),
         policies: policies.subscribe(),
+        rewriter: parts.rewriter.clone(),
         audit,
         cancels: Arc::default(),
     });
@@ -102,6 +105,7 @@ pub async fn start(loaded: &Loaded) -> Result<Running, Vec<Problem>> {
         methods: parts.methods,
         sources,
         policies,
+        rewriter: parts.rewriter,
         settings_folder: loaded.folder.clone(),
         policies_folder: settings.policies.folder.clone(),
         drain: Duration::from_secs(settings.limits.server.drain_seconds),
@@ -169,7 +173,8 @@ impl Running {
     }
 
     fn reload_policies(&self) -> Result<(), Vec<String>> {
-        let read = |known: &Known| policies::read(&self.settings_folder, &self.policies_folder, known);
+        let read =
+            |known: &Known| policies::read(&self.settings_folder, &self.policies_folder, known, self.rewriter.sql());
         let mut names = Known::new();
         self.sources.names().for_each(|name| names.add_source(name.clone()));
         policies::add_people(&mut names, &self.methods);

@@ -10,6 +10,10 @@ use passgate_policy::Known;
 
 use crate::auth::{Methods, SignIn};
 use crate::config::{Loaded, Problem};
+use crate::plan::Rewriter;
+
+/// Characters of the secret that hashes are made with: fewer could be tried out.
+const HASH_SECRET_MIN: usize = 32;
 
 /// What the settings lead to.
 pub(super) struct Parts {
@@ -17,6 +21,7 @@ pub(super) struct Parts {
     /// One for each listener, in their order.
     pub(super) sign_in: Vec<Arc<SignIn>>,
     pub(super) sources: Vec<Source>,
+    pub(super) rewriter: Arc<Rewriter>,
     pub(super) policies: Policies,
 }
 
@@ -44,15 +49,17 @@ impl Parts {
         let mut problems = Vec::new();
         let sign_in = keep(sign_in(loaded), &mut problems);
         let sources = keep(sources(loaded), &mut problems);
-        let policies = keep(policies(loaded, sign_in.as_ref().map(|(methods, _)| methods)), &mut problems);
+        let rewriter = keep(rewriter(loaded), &mut problems);
+        let methods = sign_in.as_ref().map(|(methods, _)| methods);
+        let policies = rewriter.as_ref().and_then(|rewriter| keep(policies(loaded, methods, rewriter), &mut problems));
         for (index, listener) in loaded.settings.listeners.iter().enumerate() {
             if let Err(error) = listener.check_files(&loaded.folder) {
                 problems.push(loaded.problem(&["listeners", &index.to_string(), "tls"], error.to_string(), None));
             }
         }
-        match (sign_in, sources, policies) {
-            (Some((methods, sign_in)), Some(sources), Some(policies)) if problems.is_empty() => {
-                Ok(Self { methods, sign_in, sources, policies })
+        match (sign_in, sources, rewriter, policies) {
+            (Some((methods, sign_in)), Some(sources), Some(rewriter), Some(policies)) if problems.is_empty() => {
+                Ok(Self { methods, sign_in, sources, rewriter, policies })
             }
             _ => Err(problems),
         }
@@ -88,14 +95,24 @@ fn sources(loaded: &Loaded) -> Result<Vec<Source>, Vec<Problem>> {
     if problems.is_empty() { Ok(sources) } else { Err(problems) }
 }
 
-fn policies(loaded: &Loaded, methods: Option<&Methods>) -> Result<Policies, Vec<Problem>> {
+fn rewriter(loaded: &Loaded) -> Result<Arc<Rewriter>, Vec<Problem>> {
+    let secret = loaded.settings.policies.hash_secret.as_ref();
+    if secret.is_some_and(|secret| secret.expose().len() < HASH_SECRET_MIN) {
+        let message = format!("policies.hash_secret must have at least {HASH_SECRET_MIN} characters");
+        let suggestion = Some("make one with: openssl rand -hex 32".to_owned());
+        return Err(vec![loaded.problem(&["policies", "hash_secret"], message, suggestion)]);
+    }
+    Ok(Arc::new(Rewriter::new(secret)))
+}
+
+fn policies(loaded: &Loaded, methods: Option<&Methods>, rewriter: &Rewriter) -> Result<Policies, Vec<Problem>> {
     // Nothing is read before somebody asks, so only the sources' names are known here; a reload knows what they hold.
     let mut known = Known::new();
     loaded.settings.databases.iter().for_each(|database| known.add_source(database.name.clone()));
     if let Some(methods) = methods {
         policies::add_people(&mut known, methods);
     }
-    policies::read(&loaded.folder, &loaded.settings.policies.folder, &known).map_err(|problems| {
+    policies::read(&loaded.folder, &loaded.settings.policies.folder, &known, rewriter.sql()).map_err(|problems| {
         // Without a line it is the folder that is wrong, and the settings are where it is named.
         let place = |problem: Problem| match problem.at.line {
             0 => loaded.problem(&["policies", "folder"], problem.message, problem.suggestion),

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use passgate_policy::{Known, PolicyFile, PolicySet};
+use passgate_policy::{Known, PolicyFile, PolicySet, Sql};
 
 use crate::auth::Methods;
 use crate::config::{Place, Problem, Severity};
@@ -30,10 +30,16 @@ impl Policies {
     }
 }
 
-/// Compiles every `*.json` and `*.jsonc` file of the policy folder, in the order of their names. `named` is the folder as the settings
+/// Compiles every `*.json` and `*.jsonc` file of the policy folder, in the order of their names. `named` is the folder as
+/// the settings
 /// name it, relative to `settings_folder`: people who are refused are shown the first, and operators the whole path. A
 /// policy that names what is not `known` is a problem; a source that was not read yet may hold anything.
-pub(super) fn read(settings_folder: &Path, named: &Path, known: &Known) -> Result<Policies, Vec<Problem>> {
+pub(super) fn read(
+    settings_folder: &Path,
+    named: &Path,
+    known: &Known,
+    sql: &dyn Sql,
+) -> Result<Policies, Vec<Problem>> {
     let folder = &settings_folder.join(named);
     let paths = list(folder).map_err(|error| {
         let message = format!("cannot read the policy folder {}: {error}", folder.display());
@@ -58,7 +64,7 @@ pub(super) fn read(settings_folder: &Path, named: &Path, known: &Known) -> Resul
         let file = settings_folder.join(&problem.file).display().to_string();
         Problem { file, ..Problem::from(problem.clone()) }
     };
-    match passgate_policy::compile(&files, Some(known), &passgate_policy::NoSql) {
+    match passgate_policy::compile(&files, Some(known), sql) {
         Ok(set) => {
             let mut warnings: Vec<Problem> = set.warnings().iter().map(whole_path).collect();
             if files.is_empty() {
@@ -130,6 +136,8 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
+    use passgate_policy::NoSql;
+
     use super::*;
 
     fn said(problems: &[Problem]) -> Vec<String> {
@@ -141,16 +149,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("policies")).unwrap();
         let write = |name: &str, text: &str| fs::write(folder.path().join("policies").join(name), text).unwrap();
-        let none =
-            read(folder.path(), Path::new("policies"), &Known::new()).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let none = read(folder.path(), Path::new("policies"), &Known::new(), &NoSql)
+            .unwrap_or_else(|problems| panic!("{problems:?}"));
         assert_eq!(none.warnings.len(), 1, "{:?}", none.warnings);
         write("b.json", r#"{ "name": "limit", "check": "row_limit", "rows": 5 }"#);
         write(".b.json.swp", "half written");
         write("notes.md", "not a policy");
         write("b.test.json", "cases of its own kind");
         write("catalog.json", "what the cases' sources hold");
-        let one =
-            read(folder.path(), Path::new("policies"), &Known::new()).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let one = read(folder.path(), Path::new("policies"), &Known::new(), &NoSql)
+            .unwrap_or_else(|problems| panic!("{problems:?}"));
         assert!(one.warnings.is_empty() && one.set.revision() != none.set.revision());
     }
 
@@ -160,14 +168,14 @@ mod tests {
         let path = folder.path().join("p");
         fs::create_dir(&path).unwrap();
         fs::write(path.join("bad.json"), r#"{ "name": "limit", "check": "row_limt", "rows": 5 }"#).unwrap();
-        let problems = read(folder.path(), Path::new("p"), &Known::new()).err().unwrap();
+        let problems = read(folder.path(), Path::new("p"), &Known::new(), &NoSql).err().unwrap();
         let expected = format!("{}:1:29: error: ", path.join("bad.json").display());
         assert!(said(&problems)[0].starts_with(&expected), "{problems:?}");
     }
 
     #[test]
     fn a_folder_that_is_not_there_is_a_problem() {
-        let problems = read(Path::new("/"), Path::new("nowhere/policies"), &Known::new()).err().unwrap();
+        let problems = read(Path::new("/"), Path::new("nowhere/policies"), &Known::new(), &NoSql).err().unwrap();
         assert!(problems[0].message.starts_with("cannot read the policy folder /nowhere/policies: "), "{problems:?}");
     }
 }

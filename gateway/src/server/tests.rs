@@ -62,6 +62,7 @@ impl World {
             statement_limits: statement::Limits::default(),
             sources: Arc::new(Sources::new(&crate::sources::Config::default(), Vec::new())),
             policies: watch::channel(Arc::new(compile(&[], None, &passgate_policy::NoSql).unwrap())).1,
+            rewriter: Arc::new(crate::plan::Rewriter::new(None)),
             audit: Audit::start(&crate::audit::Config::default(), folder.path()).unwrap(),
             cancels: Arc::default(),
         };

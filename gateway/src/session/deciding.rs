@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use passgate_connectors::{Batch, Bind, Query};
-use passgate_policy::{Decision, Estimate, EstimatePermit, Permitted, Reasons, decide};
+use passgate_policy::{Decision, Estimate, EstimatePermit, Permitted, Reasons, Tenant, decide};
 use sha2::{Digest, Sha256};
 
 use super::error::{Error, Failure};
@@ -13,7 +13,7 @@ use super::relay::{Running, Standing};
 use super::road::Permission;
 use super::{Session, measure};
 use crate::audit::{Event, Record, RecordedEstimate};
-use crate::plan::{self, Model, Plan, Reading};
+use crate::plan::{self, Model, Plan, Reading, Rewriting};
 use crate::sources::{EstimateKey, Lease};
 use crate::statement::Statement;
 
@@ -32,6 +32,12 @@ pub(super) struct Sought<'a> {
     pub(super) parameter_types: &'a [u32],
     /// Values; none where the statement is only described.
     pub(super) bind: Option<&'a Bind>,
+}
+
+impl<'a> Sought<'a> {
+    fn rewriting(&self, model: &'a Model, tenant: &'a Tenant) -> Rewriting<'a> {
+        Rewriting { model, tenant, parameter_types: self.parameter_types }
+    }
 }
 
 impl Session<Ready> {
@@ -59,9 +65,9 @@ impl Session<Ready> {
                     record.validation = "allowed".to_owned();
                     record.rules = permit.fired().iter().map(ToString::to_string).collect();
                     let (obligations, revision) = (permit.obligations().to_vec(), permit.revision().clone());
-                    let query = plan::rewrite(plan, permit, sought.parameter_types.to_vec());
-                    let query = query.map_err(Failure::statement)?;
-                    record.rewritten = Some(query.query().text.clone());
+                    let under = sought.rewriting(&model, &caller.identity.tenant);
+                    let query = services.rewriter.rewrite(plan, permit, under).map_err(Failure::statement)?;
+                    record.rewritten = Some(query.query().shown().to_owned());
                     let rows_estimated = record.estimate.map(|estimate| estimate.rows);
                     let standing = Standing { request, obligations, revision, rows_estimated };
                     return Ok(Permission { query, standing, on_kept_connection: false });
@@ -87,8 +93,9 @@ impl Session<Ready> {
         sought: Sought<'_>,
         held: &mut Record,
     ) -> Result<Estimate, Failure> {
-        let types = sought.parameter_types.to_vec();
-        let query = plan::rewrite_for_estimate(plan.clone(), permit, types).map_err(Failure::statement)?;
+        let under = sought.rewriting(model, &self.state.caller.identity.tenant);
+        let query = self.services.rewriter.rewrite_for_estimate(plan.clone(), permit, under);
+        let query = query.map_err(Failure::statement)?;
         let key = self.estimate_key(query.query(), sought.bind);
         let (services, source) = (self.services.clone(), self.state.source.clone());
         let estimates = services.sources.estimates();
@@ -100,7 +107,7 @@ impl Session<Ready> {
         let bind = Bind { result_formats: Vec::new(), ..sought.bind.cloned().unwrap_or(unknown) };
         let record = Record {
             event: Event::Estimate,
-            rewritten: Some(query.query().text.clone()),
+            rewritten: Some(query.query().shown().to_owned()),
             validation: "allowed".to_owned(),
             ..held.clone()
         };

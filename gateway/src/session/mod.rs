@@ -43,6 +43,7 @@ use tokio::sync::watch;
 
 use crate::audit::Audit;
 use crate::auth::SignIn;
+use crate::plan::Rewriter;
 use crate::sources::Sources;
 use crate::statement;
 
@@ -119,6 +120,8 @@ pub struct Services {
     pub sources: Arc<Sources>,
     /// The policies in force.
     pub policies: watch::Receiver<Arc<PolicySet>>,
+    /// What rewrites statements as they demand.
+    pub rewriter: Arc<Rewriter>,
     /// The log.
     pub audit: Audit,
     /// Who can be cancelled.

@@ -42,7 +42,8 @@ use lower::Lowering;
 pub use commands::Direction;
 pub use delivery::{CopyFormat, CopyOptions, Cursor, Delivery, Fetch, ForceQuote};
 pub use print::{SYNTAX_FUNCTIONS, print, quoted_name};
-pub use walk::Part;
+pub use types::catalog_type;
+pub use walk::{Part, PartMut};
 
 /// With less stack than this left, the next level gets a new one.
 const STACK_LEFT_MIN: usize = 256 * 1024;

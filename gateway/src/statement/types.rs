@@ -183,6 +183,40 @@ pub(super) fn lower(to: &sql::DataType, at: Place) -> Result<Type> {
     }
 }
 
+/// A type as PostgreSQL's `format_type` writes it; none where it is not built in.
+/// Source: <https://github.com/postgres/postgres/blob/REL_17_STABLE/src/backend/utils/adt/format_type.c>.
+pub fn catalog_type(text: &str) -> Option<Type> {
+    // It writes one pair of brackets, whatever the number of dimensions.
+    let (element, dimensions) = text.strip_suffix("[]").map_or((text, 0), |element| (element, 1));
+    let (name, modifiers) = match element.split_once('(') {
+        None => (element.to_owned(), Vec::new()),
+        Some((before, rest)) => {
+            let (inside, after) = rest.split_once(')')?;
+            let modifiers = inside.split(',').map(|modifier| modifier.trim().parse().ok());
+            (format!("{before}{after}"), modifiers.collect::<Option<_>>()?)
+        }
+    };
+    let known = match name.as_str() {
+        "bigint" => "int8",
+        "bit varying" => "varbit",
+        "boolean" => "bool",
+        "character" => "bpchar",
+        "character varying" => "varchar",
+        "\"bit\"" => "bit",
+        "\"char\"" => "char",
+        "double precision" => "float8",
+        "integer" => "int4",
+        "real" => "float4",
+        "smallint" => "int2",
+        "time with time zone" => "timetz",
+        "time without time zone" => "time",
+        "timestamp with time zone" => "timestamptz",
+        "timestamp without time zone" => "timestamp",
+        other => other,
+    };
+    TYPES.contains(&known).then(|| Type { name: known.to_owned(), modifiers, dimensions })
+}
+
 fn custom(path: &Path, modifiers: &[String], at: Place) -> Result<Type> {
     let written = || path.0.iter().map(|name| name.text.as_str()).collect::<Vec<_>>().join(".");
     let name = match path.0.as_slice() {
@@ -472,5 +506,25 @@ pub(super) fn number(digits: &str, at: Place) -> Result<String> {
         Ok(plain)
     } else {
         Err(Error::syntax(&format!("the number {}", shortened(digits)), at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_catalogs_spelling_of_types_is_understood() {
+        let read = |text: &str| catalog_type(text).map(|to| (to.name, to.modifiers, to.dimensions));
+        let known = |name: &str, modifiers: &[i64], dimensions| Some((name.to_owned(), modifiers.to_vec(), dimensions));
+        assert_eq!(read("text"), known("text", &[], 0));
+        assert_eq!(read("character varying(20)[]"), known("varchar", &[20], 1));
+        assert_eq!(read("numeric(12,2)"), known("numeric", &[12, 2], 0));
+        assert_eq!(read("timestamp(3) with time zone"), known("timestamptz", &[3], 0));
+        assert_eq!(read("\"char\""), known("char", &[], 0));
+        assert_eq!(read("bpchar"), known("bpchar", &[], 0));
+        for foreign in ["analytics.mood", "interval day to second(3)", "regclass", "numeric(a)", "numeric(1"] {
+            assert_eq!(read(foreign), None, "{foreign}");
+        }
     }
 }

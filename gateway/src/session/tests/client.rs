@@ -65,6 +65,7 @@ impl World {
             statement_limits: statement::Limits::default(),
             sources: Arc::new(Sources::new(&crate::sources::Config::default(), vec![source])),
             policies: policies.subscribe(),
+            rewriter: Arc::new(crate::plan::Rewriter::new(None)),
             audit,
             cancels: Arc::new(Cancels::default()),
         };

@@ -1,0 +1,165 @@
+//! What rewriting keeps from one statement to the next: the secret that hashes are made with, and what policies' SQL
+//! was read to be.
+
+use std::sync::Arc;
+
+use aws_lc_rs::hmac;
+use passgate_connectors::{Gives, Query, Secret};
+use passgate_policy::{
+    DischargeError, EstimatePermit, Obligation, Permit, Permitted, Place, StatementKind, TableName, Tenant,
+};
+
+use super::policy_sql::PolicySqlReader;
+use super::{Error, Model, Plan, Unreadable, govern, parameter_types, rewrite};
+use crate::statement::{Delivery, tree};
+
+/// What is written down in the place of a salt.
+const SALT_SHOWN: &str = "'<salt>'";
+
+/// Rewrites statements under their permits.
+#[derive(Debug)]
+pub struct Rewriter {
+    key: Option<hmac::Key>,
+    sql: PolicySqlReader,
+}
+
+/// For whom and against what a statement is rewritten.
+#[derive(Clone, Copy, Debug)]
+pub struct Rewriting<'a> {
+    /// The model that the plan was resolved against.
+    pub model: &'a Model,
+    /// The tenant of the person who asks.
+    pub tenant: &'a Tenant,
+    /// Parameter types that the client declared.
+    pub parameter_types: &'a [u32],
+}
+
+impl Rewriter {
+    /// Rewrites with this secret; without one, a hash mask refuses.
+    pub fn new(hash_secret: Option<&Secret>) -> Self {
+        let key = hash_secret.map(|secret| hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes()));
+        Self { key, sql: PolicySqlReader::default() }
+    }
+
+    /// Reads the SQL that policies hold, for compiling them. What it reads here is not read again for a statement.
+    pub fn sql(&self) -> &PolicySqlReader {
+        &self.sql
+    }
+
+    /// Meets every obligation and prints the text for the source.
+    pub fn rewrite(&self, plan: Plan, permit: Permit, under: Rewriting<'_>) -> Result<Permitted<Query>, Error> {
+        if plan.kind == StatementKind::Write || !plan.writes.is_empty() {
+            return Err(Error::new("0A000", "writing is not supported by the gateway"));
+        }
+        check(&plan, permit.obligations(), under)?;
+        permit.discharge(plan, rewrite::meet, |plan| self.finish(plan, under)).map_err(undischarged)
+    }
+
+    /// The text that asks a source what a plan would take, with every obligation met; the plan itself is not run.
+    pub fn rewrite_for_estimate(
+        &self,
+        plan: Plan,
+        permit: EstimatePermit,
+        under: Rewriting<'_>,
+    ) -> Result<Permitted<Query>, Error> {
+        check(&plan, permit.obligations(), under)?;
+        let finish = |plan| self.finish_for_estimate(plan, under);
+        permit.discharge(plan, rewrite::meet, finish).map_err(undischarged)
+    }
+
+    fn finish(&self, plan: Plan, under: Rewriting<'_>) -> Result<Query, Error> {
+        if plan.explain.is_some() && !plan.governance.is_empty() {
+            return Err(Error::new("42501", "EXPLAIN would tell more than the policies of this statement show")
+                .hint("passgate.explain() tells what they do to it."));
+        }
+        let (explain, delivery) = (plan.explain, plan.delivery.clone());
+        self.printed(plan, under, gives(&delivery), |query| Ok(delivery.around(&rewrite::text(query, explain)?)))
+    }
+
+    fn finish_for_estimate(&self, plan: Plan, under: Rewriting<'_>) -> Result<Query, Error> {
+        self.printed(plan, under, Gives::Rows, |query| {
+            Ok(format!("EXPLAIN (VERBOSE TRUE, FORMAT JSON) {}", rewrite::text(query, None)?))
+        })
+    }
+
+    /// Governs the tables of a plan whose obligations are all known, and prints it.
+    fn printed(
+        &self,
+        plan: Plan,
+        under: Rewriting<'_>,
+        gives: Gives,
+        print: impl FnOnce(&tree::Query) -> Result<String, Error>,
+    ) -> Result<Query, Error> {
+        let mut query = plan.query.ok_or_else(Error::internal)?;
+        let salt = self.salt(under.tenant);
+        let context = govern::Context {
+            source: &plan.source,
+            model: under.model,
+            sql: &self.sql,
+            salt: salt.as_ref(),
+            parameter_types: under.parameter_types,
+        };
+        govern::govern(&mut query, &plan.governance, context)?;
+        let text = print(&query)?;
+        let shown = salt.map(|salt| format!("'{}'", salt.expose())).filter(|salt| text.contains(salt));
+        let shown = shown.map(|salt| text.replace(&salt, SALT_SHOWN));
+        Ok(Query { text, shown, parameter_types: under.parameter_types.to_vec(), gives })
+    }
+
+    /// A tenant's salt: nobody learns one from another.
+    fn salt(&self, tenant: &Tenant) -> Option<Salt> {
+        let key = self.key.as_ref()?;
+        let tag = hmac::sign(key, tenant.as_str().as_bytes());
+        Some(Salt(Secret::new(tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>())))
+    }
+}
+
+fn gives(delivery: &Delivery) -> Gives {
+    match delivery {
+        Delivery::Rows => Gives::Rows,
+        Delivery::Copy(_) => Gives::Copy,
+        Delivery::Cursor(cursor) if cursor.hold => Gives::HeldCursor,
+        Delivery::Cursor(_) => Gives::Cursor,
+    }
+}
+
+/// What is put before a value before it is hashed.
+pub(super) struct Salt(pub(super) Secret);
+
+impl Salt {
+    pub(super) fn expose(&self) -> &str {
+        self.0.expose()
+    }
+}
+
+fn check(plan: &Plan, obligations: &[Obligation], under: Rewriting<'_>) -> Result<(), Error> {
+    parameter_types::check(under.parameter_types)?;
+    if let Some(missing) = &plan.missing {
+        return Err(missing.clone());
+    }
+    must_be_readable(&plan.unreadable, obligations)
+}
+
+/// A view that cannot be read could call anything that the server came with, and nothing below it can be governed.
+pub(super) fn must_be_readable(views: &[(Arc<Unreadable>, Place)], obligations: &[Obligation]) -> Result<(), Error> {
+    let governed = |table: &TableName| {
+        obligations.iter().any(|obligation| match obligation {
+            Obligation::LimitRows { .. } => false,
+            Obligation::FilterRows { table: other, .. }
+            | Obligation::MaskColumn { table: other, .. }
+            | Obligation::HideColumn { table: other, .. } => other == table,
+        })
+    };
+    let refused = views.iter().find(|(unreadable, _)| {
+        !unreadable.only_computes || unreadable.built_on.iter().any(|facts| governed(&facts.name))
+    });
+    let Some((unreadable, at)) = refused else { return Ok(()) };
+    Err(Error::unreadable_view(unreadable).at(*at))
+}
+
+fn undischarged(error: DischargeError<Error>) -> Error {
+    match error {
+        DischargeError::OtherStatement => Error::internal(),
+        DischargeError::Unmet(error) => error,
+    }
+}
