@@ -164,6 +164,11 @@ impl Verdict {
         self.estimate = true;
     }
 
+    /// Whether something depends on an estimate.
+    pub(crate) fn needs_estimate(&self) -> bool {
+        self.estimate
+    }
+
     /// Asks for an approval, unless the request has it.
     pub(crate) fn hold(&mut self, request: &Request, approval: impl FnOnce() -> Approval) {
         let approval = approval();

@@ -48,7 +48,7 @@ pub use decision::{
 pub use identity::{AUTHENTICATION_METHODS, Identity, PersonName, Proof, Role, Tenant};
 pub use names::Known;
 pub use problem::Problem;
-pub use reference::{json_schema, reference};
+pub use reference::{json_schema, reference, tags_schema};
 pub use request::{
     ColumnFacts, ColumnUse, Costs, Estimate, Facts, FunctionUse, Grant, Multiplied, Place, Request, SourceName,
     StatementDigest, StatementKind, TableFacts, TableKind, TableName, TableUse, Tag, TicketId, Unlinked, Work,

@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::classification;
 use crate::condition;
 use crate::fields::{Field, Shape, Word};
 use crate::rules::{ACTION_FIELDS, COMMON_FIELDS, NamedBy, RULES, RuleKind};
@@ -54,7 +55,29 @@ pub fn reference() -> String {
     for kind in RULES {
         page.push_str(&section(kind));
     }
+    page.push_str(&classification_section());
     page
+}
+
+fn classification_section() -> String {
+    let (file, entry) = (field_table(classification::FIELDS), field_table(classification::TAG_FIELDS));
+    let example = include_str!("../examples/tags.json").trim();
+    format!(
+        "\n## tags.json\n\nThe file of this name beside the policies is no policy: it says which tables and columns have which \
+         tags. So do the comments of the source: the word `tag:pii.ssn` anywhere in the comment on a table or a column. \
+         Tags flow through views. A rule that names `pii` means `pii.ssn` too.\n\n{file}\n### tags\n\n{entry}\n\
+         Accepted:\n\n```jsonc\n{example}\n```\n"
+    )
+}
+
+/// The JSON Schema of `tags.json` (draft 7), as text.
+pub fn tags_schema() -> String {
+    let mut schema = object_schema(classification::FIELDS.iter(), false);
+    if let Value::Object(parts) = &mut schema {
+        parts.insert("$schema".to_owned(), "http://json-schema.org/draft-07/schema#".into());
+        parts.insert("title".to_owned(), "Passgate classification: tags.json".into());
+    }
+    format!("{schema:#}\n")
 }
 
 fn section(kind: &RuleKind) -> String {
@@ -244,6 +267,11 @@ mod tests {
     #[test]
     fn the_committed_manual_is_the_printed_one() {
         compare("RULES.md", &reference());
+    }
+
+    #[test]
+    fn the_committed_schema_of_tags_is_the_printed_one() {
+        compare("tags.schema.json", &tags_schema());
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub fn shadow(policies: &PolicySet, request: &Request) -> Vec<Shadow> {
 impl InShadow {
     fn effects(&self, policies: &PolicySet, request: &Request) -> Vec<Shadow> {
         let with = Verdict::of(std::iter::once(&self.judge), request);
-        let effects: Vec<String> = match self.without.and_then(|index| policies.judges.get(index)) {
+        let mut effects: Vec<String> = match self.without.and_then(|index| policies.judges.get(index)) {
             None => with.effects().filter(|(rule, _)| **rule == self.rule).map(|(_, effect)| effect).collect(),
             Some(judge) => {
                 let without = Verdict::of(std::iter::once(judge), request);
@@ -38,6 +38,9 @@ impl InShadow {
                 with.difference(&without).cloned().chain(taken_back).collect()
             }
         };
+        if self.without.is_none() && with.needs_estimate() {
+            effects.push("depend on an estimate, which was not made".to_owned());
+        }
         let shadow = |effect| Shadow { rule: self.rule.clone(), effect: format!("would {effect}") };
         effects.into_iter().take(EFFECTS_MAX).map(shadow).collect()
     }

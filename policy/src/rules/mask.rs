@@ -11,7 +11,7 @@ use crate::governed::{Asked, ByTable, ByTag, Demand, Reached, Tables};
 use crate::names::ColumnName;
 use crate::read_sql::{ReadSql, missing};
 use crate::types::{Misfit, fits};
-use crate::{ColumnUse, Mask, Reason, Request, TableKind, Tag};
+use crate::{ColumnUse, Mask, Place, Reason, Request, TableKind, TableName, Tag};
 
 /// What a fixed mask shows where the policy does not say.
 const FIXED_DEFAULT: &str = "***";
@@ -206,6 +206,7 @@ impl Judge for Masks {
         }
         let tables = verdict.tables(request);
         let mut truths: BTreeMap<usize, Truth> = BTreeMap::new();
+        let used = used_columns(request);
         for (table, reached) in tables.iter() {
             for Masked { column, number, below } in self.about(&tables, reached) {
                 let Some(rule) = self.rules.get(number) else { continue };
@@ -217,11 +218,13 @@ impl Judge for Masks {
                     Truth::NeedsEstimate => verdict.need_estimate(),
                     Truth::True | Truth::Unknown(_) => {}
                 }
-                if let Some(used) = rule.denied_predicate(request, reached, column) {
-                    verdict.deny_column(table, column, rule.used_in_predicate(used));
+                let used = used.get(&(&reached.facts.name, column));
+                if let Some(at) = used.and_then(|used| used.in_predicate).filter(|_| rule.deny_predicates) {
+                    verdict.deny_column(table, column, rule.used_in_predicate(reached, column, at));
                 }
                 if !below {
-                    rule.mask(request, reached, table, (column, number), verdict);
+                    let place = Site { table, reached, column, number, used_at: used.map(|used| used.at) };
+                    rule.mask(request, &place, verdict);
                 }
             }
         }
@@ -229,19 +232,13 @@ impl Judge for Masks {
 }
 
 impl Rule {
-    fn mask(
-        &self,
-        request: &Request,
-        reached: &Reached,
-        table: usize,
-        (column, number): (&str, usize),
-        verdict: &mut Verdict,
-    ) {
+    fn mask(&self, request: &Request, site: &Site<'_>, verdict: &mut Verdict) {
+        let Site { table, reached, column, number, used_at } = *site;
         let mask = match &self.with {
             With::Mask(mask) => match reached.facts.column(column).map(|column| fits(mask, &column.type_name)) {
                 Some(Err(misfit)) => {
-                    if let Some(used) = uses(request, reached, column).next() {
-                        verdict.deny_column(table, column, self.misfit(used, &misfit));
+                    if let Some(at) = used_at {
+                        verdict.deny_column(table, column, self.misfit(reached, column, &misfit, at));
                     }
                     // Nobody uses the column, and this fits every type.
                     Mask::Null
@@ -254,9 +251,7 @@ impl Rule {
                 }
                 match expression.of(&request.identity) {
                     Ok(sql) => Mask::Expression(sql),
-                    Err(absent) => {
-                        return verdict.deny(|| missing(&self.header, absent, &reached.facts, reached.at));
-                    }
+                    Err(absent) => return verdict.deny(|| missing(&self.header, absent, &reached.facts, reached.at)),
                 }
             }
         };
@@ -264,32 +259,26 @@ impl Rule {
         verdict.demand(Demand { table, what, number, rule: self.header.rule.clone() });
     }
 
-    fn denied_predicate<'r>(&self, request: &'r Request, reached: &Reached, column: &str) -> Option<&'r ColumnUse> {
-        let in_predicate = |used: &&ColumnUse| self.deny_predicates && used.in_predicate;
-        uses(request, reached, column).find(in_predicate)
-    }
-
-    fn used_in_predicate(&self, used: &ColumnUse) -> Reason {
+    fn used_in_predicate(&self, reached: &Reached, column: &str, at: Place) -> Reason {
         let rule = &self.header.rule;
-        let name = format!("{}.{}", used.table.name, used.column);
+        let name = format!("{}.{column}", reached.facts.name);
         Reason {
             rule: rule.clone(),
             message: self.header.message_or(|| format!("rows may not be chosen, joined, grouped or ordered by {name}")),
             detail: format!("policy \"{}\" masks {name} and denies it in predicates", rule.policy),
-            hint: format!("Only show {}, or {}.", used.column, self.header.owner()),
-            at: Some(used.at),
+            hint: format!("Only show {column}, or {}.", self.header.owner()),
+            at: Some(at),
         }
     }
 
-    fn misfit(&self, used: &ColumnUse, misfit: &Misfit) -> Reason {
+    fn misfit(&self, reached: &Reached, column: &str, misfit: &Misfit, at: Place) -> Reason {
         let rule = &self.header.rule;
-        let name = format!("{}.{}", used.table.name, used.column);
         Reason {
             rule: rule.clone(),
-            message: format!("permission denied for column {name}"),
+            message: format!("permission denied for column {}.{column}", reached.facts.name),
             detail: format!("policy \"{}\" cannot mask it: the column {}", rule.policy, misfit.why),
-            hint: format!("Leave {} out, or {}.", used.column, self.header.owner()),
-            at: Some(used.at),
+            hint: format!("Leave {column} out, or {}.", self.header.owner()),
+            at: Some(at),
         }
     }
 
@@ -305,9 +294,32 @@ impl Rule {
     }
 }
 
+/// Where a rule meets a column.
+struct Site<'r> {
+    table: usize,
+    reached: &'r Reached,
+    column: &'r str,
+    number: usize,
+    /// Where the statement uses the column, if it does.
+    used_at: Option<Place>,
+}
+
 /// Where a statement uses a column.
-fn uses<'r>(request: &'r Request, reached: &Reached, column: &str) -> impl Iterator<Item = &'r ColumnUse> {
-    request.columns.iter().filter(move |used| used.column == column && used.table.name == reached.facts.name)
+#[derive(Clone, Copy, Debug)]
+struct Used {
+    at: Place,
+    in_predicate: Option<Place>,
+}
+
+fn used_columns(request: &Request) -> HashMap<(&TableName, &str), Used> {
+    let mut columns: HashMap<(&TableName, &str), Used> = HashMap::new();
+    for ColumnUse { table, column, in_predicate, at, .. } in &request.columns {
+        let used = columns.entry((&table.name, column)).or_insert(Used { at: *at, in_predicate: None });
+        if *in_predicate {
+            used.in_predicate.get_or_insert(*at);
+        }
+    }
+    columns
 }
 
 /// What is shown, or `None` where the policy has a problem there.
