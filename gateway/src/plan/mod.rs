@@ -1,8 +1,9 @@
 //! Resolve names, ask the policy, rewrite under its permit.
 //!
 //! ```text
-//! Statement + Snapshot ── resolve ──► Plan ── request ──► policy::Request ── decide ──► Permit
-//!                                      └────── Rewriter::rewrite(Plan, Permit) ──► Permitted<Query>
+//! Snapshot + PolicySet ── Model::new ──► Model
+//! Statement + Model ── resolve ──► Plan ── request ──► policy::Request ── decide ──► Permit
+//!                                   └─── Rewriter::rewrite(Plan, Permit) ──► Permitted<Query>
 //! ```
 //!
 //! All of it is pure: whatever has to be waited for was fetched before.

@@ -1,6 +1,7 @@
 //! Which relations a condition links: the facts behind `no_cross_join`. A walk of its own because AND, OR and
 //! comparisons mean something here that they do not mean elsewhere.
 
+use super::columns::value;
 use super::links::{Links, Relations};
 use super::{Resolver, Result};
 use crate::statement::tree::{Arguments, Call, Expression};
@@ -83,7 +84,8 @@ impl Resolver<'_> {
             Expression::InQuery { of, query, negated: false } => {
                 let left = self.reach(of)?;
                 let outer = self.take_touched();
-                self.query(query)?;
+                let shape = self.query(query)?;
+                self.edges.extend(shape.columns.nodes().map(value));
                 let right = self.take_touched();
                 self.touch(outer.union(right));
                 Ok(Links::between(left, right))
