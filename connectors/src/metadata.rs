@@ -74,4 +74,18 @@ pub struct Function {
     pub name: String,
     /// Argument types, as `format_type` writes them.
     pub arguments: Vec<String>,
+    /// How many of the last arguments may be left out.
+    pub defaults: usize,
+    /// Whether the last argument takes any number of values.
+    pub variadic: bool,
+}
+
+impl Function {
+    /// Whether a call with so many arguments can mean this function.
+    pub fn takes(&self, arguments: usize) -> bool {
+        let all = self.arguments.len();
+        let least = all.saturating_sub(self.defaults);
+        // A call may also leave the last argument of VARIADIC out, or name it.
+        arguments >= least.saturating_sub(usize::from(self.variadic)) && (arguments <= all || self.variadic)
+    }
 }

@@ -111,8 +111,8 @@ impl Sources {
             for relation in held.snapshot.relations() {
                 add_table(&mut known, &relation.facts);
             }
-            for (schema, function) in held.snapshot.functions() {
-                known.add_function(name.clone(), schema.to_owned(), function.to_owned());
+            for function in held.snapshot.functions() {
+                known.add_function(name.clone(), function.schema.clone(), function.name.clone(), &function.arguments);
             }
         }
         known

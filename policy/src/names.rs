@@ -57,7 +57,7 @@ impl ColumnName {
 }
 
 /// Why a text is no name, and what to write.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NotAName {
     pub(crate) message: String,
     pub(crate) suggestion: Option<String>,
@@ -97,6 +97,84 @@ impl ObjectName {
     pub(crate) fn matches(&self, schema: &str, name: &str) -> bool {
         *self.name == *name && self.schema.as_deref().is_none_or(|own| own == schema)
     }
+}
+
+/// A function as a whitelist names it: `schema.name`, or one of several of that name by its argument types,
+/// `schema.name(date, integer)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FunctionName {
+    /// The schema.
+    pub(crate) schema: Box<str>,
+    /// The name inside the schema.
+    pub(crate) name: Box<str>,
+    /// The argument types, as PostgreSQL's `format_type` writes them, with `, ` between; any, where there are none.
+    pub(crate) arguments: Option<Box<str>>,
+}
+
+impl FunctionName {
+    /// Reads `schema.name` or `schema.name(type, type)`.
+    pub(crate) fn read(written: &str) -> Result<Self, NotAName> {
+        let (name, arguments) = match written.strip_suffix(')').and_then(|rest| rest.rsplit_once('(')) {
+            Some((name, arguments)) => (name, Some(arguments)),
+            None => (written, None),
+        };
+        let fault = || {
+            NotAName::new(
+                format!("\"{written}\" does not name its arguments' types"),
+                "write types only, with commas between: \"schema.name(date, integer)\"",
+            )
+        };
+        if !name.contains('"') && name.contains(['(', ')']) {
+            return Err(fault());
+        }
+        let (schema, name) = ObjectName::read_qualified(name)?;
+        let arguments = match arguments {
+            None => None,
+            Some(list) if list.trim().is_empty() => Some(Box::default()),
+            Some(list) => {
+                let types: Option<Vec<String>> = list.split(',').map(read_type).collect();
+                Some(types.ok_or_else(fault)?.join(", ").into())
+            }
+        };
+        Ok(Self { schema, name, arguments })
+    }
+}
+
+/// A type as PostgreSQL's `format_type` writes it; nothing where the text cannot be one.
+fn read_type(written: &str) -> Option<String> {
+    // Source: <https://www.postgresql.org/docs/current/datatype.html>, table 8.1.
+    const SYNONYMS: [(&str, &str); 18] = [
+        ("bool", "boolean"),
+        ("bpchar", "character"),
+        ("char", "character"),
+        ("decimal", "numeric"),
+        ("float4", "real"),
+        ("float8", "double precision"),
+        ("int", "integer"),
+        ("int2", "smallint"),
+        ("int4", "integer"),
+        ("int8", "bigint"),
+        ("time", "time without time zone"),
+        ("timestamp", "timestamp without time zone"),
+        ("timestamptz", "timestamp with time zone"),
+        ("timetz", "time with time zone"),
+        ("varbit", "bit varying"),
+        ("varchar", "character varying"),
+        ("dec", "numeric"),
+        ("float", "double precision"),
+    ];
+    let words = written.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (element, array) = match words.strip_suffix("[]") {
+        Some(element) => (element, "[]"),
+        None => (words.as_str(), ""),
+    };
+    let plain = |character: char| character.is_alphanumeric() || matches!(character, '_' | '.' | '"' | ' ' | '$');
+    if element.is_empty() || !element.chars().all(plain) {
+        return None;
+    }
+    let element = if element.contains('"') { element.to_owned() } else { element.to_lowercase() };
+    let name = SYNONYMS.iter().find(|(synonym, _)| *synonym == element).map_or(element.as_str(), |(_, name)| name);
+    Some(format!("{name}{array}"))
 }
 
 /// Reads a name of one part, such as a schema.
@@ -199,6 +277,7 @@ pub struct Known {
     schemas: BTreeMap<String, BTreeSet<SourceName>>,
     tables: BTreeMap<String, Vec<TableName>>,
     functions: BTreeMap<(String, String), BTreeSet<SourceName>>,
+    forms: BTreeMap<(String, String), BTreeSet<String>>,
     columns: BTreeMap<TableName, BTreeMap<String, String>>,
     table_tags: BTreeSet<Tag>,
     column_tags: BTreeSet<Tag>,
@@ -225,10 +304,11 @@ impl Known {
         self.tables.entry(table.table.clone()).or_default().push(table);
     }
 
-    /// Adds a function that is not built in.
-    pub fn add_function(&mut self, source: SourceName, schema: String, name: String) {
+    /// Adds a function that is not built in; its argument types as PostgreSQL's `format_type` writes them.
+    pub fn add_function(&mut self, source: SourceName, schema: String, name: String, arguments: &[String]) {
         self.add_crawled(&source);
         self.schemas.entry(schema.clone()).or_default().insert(source.clone());
+        self.forms.entry((schema.clone(), name.clone())).or_default().insert(arguments.join(", "));
         self.functions.entry((schema, name)).or_default().insert(source);
     }
 
@@ -394,6 +474,17 @@ impl Known {
         Err(Unknown(did_you_mean(&format!("{schema}.{}", name.name), candidates.iter().map(String::as_str))))
     }
 
+    /// Whether a function that there is takes these arguments; otherwise what it takes.
+    pub(crate) fn check_form(&self, name: &FunctionName, sources: Sources<'_>) -> Result<(), Unknown> {
+        let Some(arguments) = name.arguments.as_deref() else { return Ok(()) };
+        let Some(forms) = self.forms.get(&(name.schema.to_string(), name.name.to_string())) else { return Ok(()) };
+        if self.may_hold_anything(sources) || forms.contains(arguments) {
+            return Ok(());
+        }
+        let taken: Vec<String> = forms.iter().map(|form| format!("({form})")).collect();
+        Err(Unknown(Some(format!("it takes {}", taken.join(" or ")))))
+    }
+
     /// Whether there is such a source.
     pub(crate) fn check_source(&self, source: &SourceName) -> Result<(), Unknown> {
         if self.sources.contains(source) {
@@ -429,6 +520,26 @@ mod tests {
         assert_eq!(read("Sales.Orders"), Some((Some("Sales".to_owned()), "Orders".to_owned())));
         assert_eq!(read("\"odd.na\"\"me\""), Some((None, "odd.na\"me".to_owned())));
         assert_eq!(read("a.\"b*\""), Some((Some("a".to_owned()), "b*".to_owned())));
+    }
+
+    #[test]
+    fn a_function_may_be_named_with_its_types() {
+        let read = |written| {
+            let name = FunctionName::read(written).ok()?;
+            Some((name.schema.to_string(), name.name.to_string(), name.arguments.map(String::from)))
+        };
+        let quarter =
+            |arguments: Option<&str>| Some(("sales".to_owned(), "quarter".to_owned(), arguments.map(str::to_owned)));
+        assert_eq!(read("sales.quarter"), quarter(None));
+        assert_eq!(read("sales.quarter()"), quarter(Some("")));
+        assert_eq!(read("sales.\"quarter\"( DATE,int )"), quarter(Some("date, integer")));
+        assert_eq!(
+            read("sales.quarter(timestamptz, varchar[], timestamp  without time zone)"),
+            quarter(Some("timestamp with time zone, character varying[], timestamp without time zone"))
+        );
+        for written in ["quarter(date)", "sales.quarter(date", "sales.quarter(date,)", "sales.quarter(a int = 1)"] {
+            assert_eq!(read(written), None, "{written}");
+        }
     }
 
     #[test]

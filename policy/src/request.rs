@@ -207,6 +207,9 @@ pub struct FunctionUse {
     pub schema: String,
     /// Its name.
     pub name: String,
+    /// The functions that the call can mean, each by its argument types, `date, integer`. Functions of one name differ
+    /// in them. Empty for built-in functions, and where the catalog has none.
+    pub forms: Vec<String>,
     /// Whether it is built in and known to only compute: no side effect, file, network, lock, sleep, or SQL in text.
     /// Always false outside `pg_catalog`.
     pub pure: bool,

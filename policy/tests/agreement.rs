@@ -205,7 +205,7 @@ prop_compose! {
             ColumnUse { table, column: column.to_owned(), in_answer: true, in_predicate: false, at }
         };
         let called = |(schema, name): (&str, &str)| {
-            FunctionUse { schema: schema.to_owned(), name: name.to_owned(), pure: false, at }
+            FunctionUse { schema: schema.to_owned(), name: name.to_owned(), forms: Vec::new(), pure: false, at }
         };
         Request {
             facts,

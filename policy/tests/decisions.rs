@@ -358,8 +358,10 @@ fn column_use(written: &str, source: &SourceName, catalog: &Catalog) -> ColumnUs
 fn function_use(written: &str) -> FunctionUse {
     let (at, rest) = place(written);
     let (name, pure) = rest.strip_suffix(" pure").map_or((rest, false), |name| (name, true));
+    let (name, forms) = name.split_once('(').map_or((name, ""), |(name, forms)| (name, forms.trim_end_matches(')')));
+    let forms = forms.split(") (").filter(|form| !form.is_empty()).map(str::to_owned).collect();
     let (schema, name) = name.split_once('.').expect("schema.function");
-    FunctionUse { schema: schema.to_owned(), name: name.to_owned(), pure, at }
+    FunctionUse { schema: schema.to_owned(), name: name.to_owned(), forms, pure, at }
 }
 
 fn unlinked(written: &str) -> Unlinked {

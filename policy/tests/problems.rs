@@ -67,6 +67,11 @@ fn known() -> Known {
     known.add_group("finance".to_owned());
     known.add_role(Role::new("analyst"));
     known.all_people_are_known();
-    known.add_function(SourceName::new("warehouse"), "analytics".to_owned(), "fiscal_quarter".to_owned());
+    known.add_function(
+        SourceName::new("warehouse"),
+        "analytics".to_owned(),
+        "fiscal_quarter".to_owned(),
+        &["date".to_owned()],
+    );
     known
 }

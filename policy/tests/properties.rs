@@ -228,7 +228,7 @@ prop_compose! {
             at,
         })).collect();
         let called = |(schema, name, pure): (&str, &str, bool)| FunctionUse {
-            schema: schema.to_owned(), name: name.to_owned(), pure: pure && schema == "pg_catalog", at,
+            schema: schema.to_owned(), name: name.to_owned(), forms: Vec::new(), pure: pure && schema == "pg_catalog", at,
         };
         let identity = Arc::new(Identity {
             person: PersonName::new(names[1]),

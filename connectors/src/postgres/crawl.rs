@@ -83,7 +83,7 @@ JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
 ORDER BY u.view, n.nspname, p.proname";
 
 const FUNCTIONS: &str = "
-SELECT p.oid, n.nspname, p.proname, pg_catalog.format_type(t.type, NULL)
+SELECT p.oid, n.nspname, p.proname, pg_catalog.format_type(t.type, NULL), p.pronargdefaults, p.provariadic <> 0
 FROM (SELECT p.* FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
       WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') ORDER BY p.oid LIMIT $1::text::bigint) p
 JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
@@ -201,7 +201,9 @@ impl Reading {
         if self.function != function {
             self.function = function;
             let (schema, name) = (text(row, 1)?, text(row, 2)?);
-            self.metadata.functions.push(Function { schema, name, arguments: Vec::new() });
+            let defaults = text(row, 4)?.parse().map_err(|_| "a number of defaults is no number".to_owned())?;
+            let variadic = text(row, 5)? == "t";
+            self.metadata.functions.push(Function { schema, name, arguments: Vec::new(), defaults, variadic });
         }
         if let (Some(function), Some(argument)) = (self.metadata.functions.last_mut(), row.text(3)) {
             function.arguments.push(argument.to_owned());

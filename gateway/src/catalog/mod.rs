@@ -3,10 +3,10 @@
 mod lineage;
 mod tags;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use passgate_connectors::{Metadata, Relation, RelationKind};
+use passgate_connectors::{Function, Metadata, Relation, RelationKind};
 use passgate_policy::{ColumnFacts, SourceName, TableFacts, TableKind, TableName};
 
 /// What one source held when it was last read. Names resolve here and nowhere else.
@@ -15,7 +15,7 @@ pub struct Snapshot {
     source: SourceName,
     default_schema: String,
     relations: HashMap<String, HashMap<String, Entry>>,
-    functions: HashMap<String, HashSet<String>>,
+    functions: HashMap<String, HashMap<String, Vec<Function>>>,
     server_version: String,
 }
 
@@ -55,9 +55,10 @@ impl Snapshot {
             let name = relation.name.clone();
             names.insert(name, Entry { relation: Arc::new(relation), facts: Arc::clone(facts), built_on });
         }
-        let mut functions: HashMap<String, HashSet<String>> = HashMap::new();
+        let mut functions: HashMap<String, HashMap<String, Vec<Function>>> = HashMap::new();
         for function in metadata.functions {
-            functions.entry(function.schema).or_default().insert(function.name);
+            let names = functions.entry(function.schema.clone()).or_default();
+            names.entry(function.name.clone()).or_default().push(function);
         }
         Self { source, default_schema, relations, functions, server_version: metadata.server_version }
     }
@@ -92,14 +93,19 @@ impl Snapshot {
         self.relations.values().flat_map(HashMap::values)
     }
 
-    /// Every function that is not built in, as schema and name, in no order.
-    pub fn functions(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.functions.iter().flat_map(|(schema, names)| names.iter().map(|name| (schema.as_str(), name.as_str())))
+    /// Every function that is not built in, in no order.
+    pub fn functions(&self) -> impl Iterator<Item = &Function> {
+        self.functions.values().flat_map(HashMap::values).flatten()
+    }
+
+    /// The functions of this name that are not built in, which differ in their arguments.
+    pub fn functions_named(&self, schema: &str, name: &str) -> &[Function] {
+        self.functions.get(schema).and_then(|names| names.get(name)).map_or(&[], Vec::as_slice)
     }
 
     /// Whether there is a function of this name that is not built in.
     pub fn has_function(&self, schema: &str, name: &str) -> bool {
-        self.functions.get(schema).is_some_and(|names| names.contains(name))
+        !self.functions_named(schema, name).is_empty()
     }
 }
 

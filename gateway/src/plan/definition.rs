@@ -52,7 +52,7 @@ pub(super) fn only_computes(text: &str, calls: &[(String, String)]) -> bool {
         };
         let is_known = || {
             let lower = name.to_ascii_lowercase();
-            functions::is_pure(name)
+            functions::is_pure_in_every_form(name)
                 || NO_FUNCTIONS.contains(&lower.as_str())
                 || statement::SYNTAX_FUNCTIONS.contains(&lower.as_str())
                 || calls.iter().any(|(_, called)| called == name)

@@ -1,19 +1,50 @@
 //! Which built-in functions only compute.
 //!
-//! `pure_functions.txt` lists, by name, the functions of `pg_catalog` all of whose forms have no side effect and read
-//! no file, catalog, network or SQL text. It was drawn from PostgreSQL 15's own `pg_proc` (neither volatile nor taking
-//! or returning an internal type), with every name left out that reads server state, and with the harmless volatile
-//! ones and those of later versions added by hand. `other_functions.txt` is the rest of `pg_catalog`. What is in
-//! neither list is not known, and so not pure.
+//! `pure_functions.txt` lists the functions of `pg_catalog` that have no side effect and read no file, catalog, network
+//! or SQL text, each with the numbers of arguments it may be called with: every function that such a call could mean
+//! only computes. `2+` stands for two or more (VARIADIC). It was drawn from PostgreSQL 15's own `pg_proc` (neither
+//! volatile nor taking or returning an internal type), with every name left out that reads server state, and with the
+//! harmless volatile ones and those of versions 16 to 18 added by hand. `other_functions.txt` is the rest of
+//! `pg_catalog`; a name in both has forms of both kinds. What is in neither list is not known, and so not pure.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
-static PURE: LazyLock<HashSet<&'static str>> = LazyLock::new(|| include_str!("pure_functions.txt").lines().collect());
+static PURE: LazyLock<HashMap<&'static str, Counts>> = LazyLock::new(|| {
+    include_str!("pure_functions.txt")
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .map(|(name, counts)| (name, Counts::read(counts)))
+        .collect()
+});
 static OTHER: LazyLock<HashSet<&'static str>> = LazyLock::new(|| include_str!("other_functions.txt").lines().collect());
 
+/// Numbers of arguments.
+#[derive(Debug, Default)]
+struct Counts {
+    these: Vec<usize>,
+    and_from: Option<usize>,
+}
+
+impl Counts {
+    fn read(text: &str) -> Self {
+        let mut counts = Self::default();
+        for count in text.split(' ') {
+            match count.strip_suffix('+') {
+                Some(least) => counts.and_from = least.parse().ok(),
+                None => counts.these.extend(count.parse::<usize>().ok()),
+            }
+        }
+        counts
+    }
+
+    fn contain(&self, count: usize) -> bool {
+        self.these.contains(&count) || self.and_from.is_some_and(|least| count >= least)
+    }
+}
+
 /// Functions of `pg_catalog` that return any number of rows.
-const SET_RETURNING: [&str; 25] = [
+const SET_RETURNING: [&str; 29] = [
     "generate_series",
     "generate_subscripts",
     "json_array_elements",
@@ -32,17 +63,21 @@ const SET_RETURNING: [&str; 25] = [
     "jsonb_path_query_tz",
     "jsonb_populate_recordset",
     "jsonb_to_recordset",
+    "pg_get_keywords",
+    "pg_snapshot_xip",
     "regexp_matches",
     "regexp_split_to_table",
     "string_to_table",
     "ts_debug",
     "ts_parse",
     "ts_stat",
+    "ts_token_type",
+    "txid_snapshot_xip",
     "unnest",
 ];
 
 /// Aggregates of `pg_catalog`: without GROUP BY and OVER they give one row.
-const AGGREGATES: [&str; 42] = [
+const AGGREGATES: [&str; 46] = [
     "any_value",
     "array_agg",
     "avg",
@@ -55,6 +90,8 @@ const AGGREGATES: [&str; 42] = [
     "count",
     "covar_pop",
     "covar_samp",
+    "cume_dist",
+    "dense_rank",
     "every",
     "json_agg",
     "json_object_agg",
@@ -63,10 +100,12 @@ const AGGREGATES: [&str; 42] = [
     "max",
     "min",
     "mode",
+    "percent_rank",
     "percentile_cont",
     "percentile_disc",
     "range_agg",
     "range_intersect_agg",
+    "rank",
     "regr_avgx",
     "regr_avgy",
     "regr_count",
@@ -87,19 +126,24 @@ const AGGREGATES: [&str; 42] = [
     "xmlagg",
 ];
 
+/// Whether a call of this name with so many arguments can only mean functions of `pg_catalog` that only compute.
+pub(super) fn is_pure(name: &str, arguments: usize) -> bool {
+    PURE.get(name).is_some_and(|counts| counts.contain(arguments))
+}
+
 /// Whether `pg_catalog` has functions of this name, all of which only compute.
-pub(super) fn is_pure(name: &str) -> bool {
-    PURE.contains(name)
+pub(super) fn is_pure_in_every_form(name: &str) -> bool {
+    PURE.contains_key(name) && !OTHER.contains(name)
 }
 
 /// Whether `pg_catalog` has a function of this name that does more than compute, as far as we know.
 pub(super) fn is_impure(name: &str) -> bool {
-    OTHER.contains(name) || (name.starts_with("pg_") && !PURE.contains(name))
+    OTHER.contains(name) || (name.starts_with("pg_") && !PURE.contains_key(name))
 }
 
 /// Whether `pg_catalog` has a function of this name.
 pub(super) fn is_built_in(name: &str) -> bool {
-    is_pure(name) || OTHER.contains(name)
+    PURE.contains_key(name) || OTHER.contains(name)
 }
 
 pub(super) fn returns_a_set(name: &str) -> bool {
@@ -181,13 +225,37 @@ mod tests {
             // It gives a regtype, and what stands beside it in coalesce() or UNION is then read as one.
             "pg_typeof",
         ] {
-            assert!(!is_pure(name), "{name}");
+            assert!((0..5).all(|count| !is_pure(name, count)) || name == "ts_rewrite", "{name}");
+            assert!(!is_pure_in_every_form(name), "{name}");
             assert!(is_impure(name), "{name}");
         }
     }
 
     #[test]
-    fn no_name_is_in_both_lists() {
-        assert_eq!(PURE.intersection(&OTHER).count(), 0);
+    fn a_name_is_pure_for_the_arguments_of_its_pure_forms() {
+        for (name, counts) in [
+            ("ts_rewrite", &[3][..]),
+            ("lower", &[1]),
+            ("count", &[0, 1]),
+            ("concat", &[1, 2, 30]),
+            ("make_interval", &[0, 3, 7]),
+            ("percentile_cont", &[2]),
+            ("rank", &[0, 1, 4]),
+            ("random", &[0, 2]),
+            ("date_trunc", &[2, 3]),
+        ] {
+            assert!(counts.iter().all(|count| is_pure(name, *count)), "{name}");
+        }
+        for (name, count) in [("ts_rewrite", 2), ("lower", 2), ("concat", 0), ("make_interval", 8), ("nothing", 0)] {
+            assert!(!is_pure(name, count), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_line_is_read_and_only_mixed_names_are_in_both_lists() {
+        assert_eq!(PURE.len(), include_str!("pure_functions.txt").lines().count());
+        assert!(PURE.values().all(|counts| !counts.these.is_empty() || counts.and_from.is_some()));
+        let both: Vec<_> = PURE.keys().filter(|name| OTHER.contains(*name)).collect();
+        assert_eq!(both, [&"ts_rewrite"]);
     }
 }

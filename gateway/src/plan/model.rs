@@ -145,7 +145,7 @@ impl Model {
                 view: entry.facts.name.clone(),
                 reason,
                 only_computes: text.is_some_and(|text| definition::only_computes(text, &entry.relation.calls)),
-                functions: calls(&entry.relation.calls).collect(),
+                functions: calls(&entry.relation.calls, &self.snapshot).collect(),
                 built_on: Arc::clone(built_on),
             })
         })
@@ -159,8 +159,11 @@ impl Model {
             return Err(missing.to_string());
         }
         let mut functions: Vec<FunctionUse> = Vec::new();
-        for function in found.functions.into_iter().chain(calls(&relation.calls)) {
-            if !functions.iter().any(|known| known.name == function.name && known.schema == function.schema) {
+        for function in found.functions.into_iter().chain(calls(&relation.calls, &self.snapshot)) {
+            let same = |known: &FunctionUse| {
+                (&known.schema, &known.name, &known.forms) == (&function.schema, &function.name, &function.forms)
+            };
+            if !functions.iter().any(same) {
                 functions.push(function);
             }
         }
@@ -211,12 +214,13 @@ fn tag_columns(facts: &mut TableFacts, view: &Result<Arc<ViewBody>, Arc<Unreadab
     }
 }
 
-/// Functions of the warehouse's own, as the source says a view calls them.
-fn calls(functions: &[(String, String)]) -> impl Iterator<Item = FunctionUse> {
+/// Functions of the warehouse's own, as the source says a view calls them: which of a name, it does not say.
+fn calls(functions: &[(String, String)], snapshot: &Snapshot) -> impl Iterator<Item = FunctionUse> {
     let at = Place { line: 1, column: 1 };
     functions.iter().map(move |(schema, name)| FunctionUse {
         schema: schema.clone(),
         name: name.clone(),
+        forms: snapshot.functions_named(schema, name).iter().map(|form| form.arguments.join(", ")).collect(),
         pure: false,
         at,
     })

@@ -229,17 +229,21 @@ fn function(call: &mut Call) -> Result<(), SqlFault> {
         _ => return Err(fault("only built-in functions can be used here", None)),
     };
     let of_many_rows = functions::is_aggregate(&short) || functions::returns_a_set(&short) || short == "grouping";
-    if !plain || of_many_rows || *arguments == Arguments::Everything {
+    let passed = match &*arguments {
+        Arguments::Everything => None,
+        Arguments::List(list) => Some(list.len()),
+    };
+    let Some(passed) = passed.filter(|_| plain && !of_many_rows) else {
         let message = format!("{short}() cannot be used here: it is about more than one row");
         return Err(fault(message, Some("use functions of one row's values")));
-    }
+    };
     if SYNTAX_FUNCTIONS.contains(&short.as_str()) && name.0.len() == 1 {
         return Ok(());
     }
     if VOLATILE.contains(&short.as_str()) {
         return Err(fault(format!("{short}() gives another answer at every call"), None));
     }
-    if !functions::is_pure(&short) {
+    if !functions::is_pure(&short, passed) {
         let message = format!("{short}() is not a built-in function that only computes");
         return Err(fault(message, Some("use built-in functions without side effects")));
     }

@@ -48,6 +48,8 @@ fn model_under(relations: Vec<Relation>, policies: &[passgate_policy::PolicyFile
             schema: "sales".to_owned(),
             name: "quarter".to_owned(),
             arguments: vec!["date".to_owned()],
+            defaults: 0,
+            variadic: false,
         }],
     };
     let snapshot = Snapshot::new(SourceName::new("shop"), "sales".to_owned(), metadata);
@@ -106,6 +108,22 @@ fn tables_are_found_wherever_they_stand() {
         "SELECT DISTINCT ON ((SELECT 1 FROM hidden.salaries)) 1",
         "SELECT 1 WHERE 1 = ANY (SELECT id FROM hidden.salaries)",
         "SELECT string_agg('a', 'b' ORDER BY (SELECT 1 FROM hidden.salaries))",
+        "TABLE hidden.salaries",
+        "SELECT 1 UNION TABLE hidden.salaries",
+        "SELECT * FROM ONLY hidden.salaries",
+        "SELECT * FROM ONLY (hidden.salaries)",
+        "SELECT * FROM hidden.salaries * s",
+        "SELECT * FROM ROWS FROM (generate_series(1, (SELECT 1 FROM hidden.salaries)))",
+        "SELECT 1 GROUP BY GROUPING SETS (ROLLUP ((SELECT 1 FROM hidden.salaries)), ())",
+        "SELECT 1 GROUP BY ((SELECT 1 FROM hidden.salaries), 1)",
+        "SELECT xmlelement(name a, xmlattributes((SELECT 1 FROM hidden.salaries) AS b))",
+        "SELECT xmlforest((SELECT 1 FROM hidden.salaries))",
+        "SELECT 1 LIKE ANY (SELECT 'a' FROM hidden.salaries)",
+        "SELECT 1 BETWEEN SYMMETRIC 1 AND (SELECT 1 FROM hidden.salaries)",
+        "SELECT trim(BOTH 'x' FROM (SELECT 'a' FROM hidden.salaries))",
+        "SELECT concat(VARIADIC ARRAY(SELECT 'a' FROM hidden.salaries))",
+        "SELECT ((SELECT s FROM hidden.salaries s)).*",
+        "WITH RECURSIVE x (n) AS (SELECT 1 UNION ALL SELECT 1 FROM hidden.salaries) SEARCH DEPTH FIRST BY n SET o SELECT 1",
     ] {
         assert_eq!(tables(text), ["hidden.salaries"], "{text}");
     }
@@ -139,6 +157,17 @@ fn functions_are_named_in_full_and_told_apart() {
     assert_eq!(uses("SELECT (1.0).pg_sleep"), [("pg_catalog.pg_sleep".to_owned(), false)]);
     assert_eq!(uses("SELECT o.pg_sleep FROM orders o"), [("pg_catalog.pg_sleep".to_owned(), false)]);
     assert_eq!(uses("SELECT o.amount FROM orders o"), []);
+    assert_eq!(uses("SELECT ts_rewrite('a', 'SELECT 1')"), [("pg_catalog.ts_rewrite".to_owned(), false)]);
+    assert_eq!(uses("SELECT ts_rewrite('a', 'b', 'c')"), [("pg_catalog.ts_rewrite".to_owned(), true)]);
+    assert_eq!(
+        uses("SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY 1)"),
+        [("pg_catalog.percentile_cont".to_owned(), true)]
+    );
+    assert_eq!(uses("SELECT xmlelement(name a, pg_sleep(1)), xmlforest(lower('a'))").len(), 2);
+    assert_eq!(uses("SELECT * FROM ROWS FROM (pg_ls_dir('.'))"), [("pg_catalog.pg_ls_dir".to_owned(), false)]);
+    let forms = |text: &str| plan(text).unwrap().functions.remove(0).forms;
+    assert_eq!(forms("SELECT quarter(now())"), ["date"]);
+    assert_eq!(forms("SELECT quarter(now(), 1)"), Vec::<String>::new());
     assert_eq!(uses("SELECT * FROM pg_ls_dir('.')"), [("pg_catalog.pg_ls_dir".to_owned(), false)]);
 }
 

@@ -6,7 +6,7 @@ use super::{NamedBy, Refused};
 use crate::compile::{Context, Policy};
 use crate::decide::{Header, Judge, Verdict, listed};
 use crate::fields::{Field, Shape, Text};
-use crate::names::{NotAName, ObjectName, Unknown, is_system_schema, read_simple};
+use crate::names::{FunctionName, NotAName, ObjectName, Unknown, is_system_schema, read_simple};
 use crate::problem::nearest;
 use crate::{FunctionUse, Identity, Reason, Request, SourceName, TableName, TableUse};
 
@@ -45,7 +45,9 @@ rule_kind! {
                 name: "functions",
                 shape: Shape::Names,
                 required: false,
-                manual: "Functions that are not built in and may be called, as `schema.function`.",
+                manual: "Functions that are not built in and may be called, as `schema.function`, or one of several of \
+                         that name by the types of its arguments, as `schema.function(date, integer)`. A call is \
+                         allowed only where every function it can mean is listed.",
             },
         ],
         accepted: include_str!("../../examples/analytics-only.json"),
@@ -73,7 +75,15 @@ struct Whitelists {
 struct Grants {
     whole: Vec<usize>,
     tables: HashMap<Box<str>, Vec<usize>>,
-    functions: HashMap<Box<str>, Vec<usize>>,
+    functions: HashMap<Box<str>, Vec<ListedFunction>>,
+}
+
+/// A function as one list has it.
+#[derive(Debug)]
+struct ListedFunction {
+    list: usize,
+    /// The argument types; any, where none are written.
+    arguments: Option<Box<str>>,
 }
 
 fn compile(policies: &[Policy<'_>], context: &mut Context<'_>) -> Box<dyn Judge> {
@@ -103,21 +113,31 @@ impl Whitelists {
             report_unknown("schema", &written, known, policy, context);
             self.schemas.entry(schema).or_default().whole.push(index);
         }
-        for (key, noun) in [("tables", "table"), ("functions", "function")] {
-            for written in policy.body.names(key) {
-                let name = ObjectName::read_qualified(written.value);
-                let Some((schema, name)) = accepted(&written, name, context) else { continue };
-                let object = ObjectName { schema: Some(schema.clone()), name: name.clone() };
-                let known = context.known.map(|known| match key {
-                    "tables" => known.check_table(&object, sources),
-                    _ => known.check_function(&object, sources),
-                });
-                report_unknown(noun, &written, known, policy, context);
-                let grants = self.schemas.entry(schema).or_default();
-                let names = if key == "tables" { &mut grants.tables } else { &mut grants.functions };
-                names.entry(name).or_default().push(index);
-            }
+        for written in policy.body.names("tables") {
+            let name = ObjectName::read_qualified(written.value);
+            let Some((schema, name)) = accepted(&written, name, context) else { continue };
+            let object = ObjectName { schema: Some(schema.clone()), name: name.clone() };
+            let known = context.known.map(|known| known.check_table(&object, sources));
+            report_unknown("table", &written, known, policy, context);
+            self.schemas.entry(schema).or_default().tables.entry(name).or_default().push(index);
         }
+        for written in policy.body.names("functions") {
+            self.read_function(index, &written, policy, context);
+        }
+    }
+
+    fn read_function(&mut self, list: usize, written: &Text<'_>, policy: &Policy<'_>, context: &mut Context<'_>) {
+        let sources = policy.audience.sources();
+        let read = FunctionName::read(written.value);
+        let name = read.as_ref().map(|name| (name.schema.clone(), name.name.clone())).map_err(Clone::clone);
+        let (Some((schema, name)), Ok(function)) = (accepted(written, name, context), read) else { return };
+        let object = ObjectName { schema: Some(schema.clone()), name: name.clone() };
+        let known = context
+            .known
+            .map(|known| known.check_function(&object, sources).and_then(|()| known.check_form(&function, sources)));
+        report_unknown("function", written, known, policy, context);
+        let listed = ListedFunction { list, arguments: function.arguments };
+        self.schemas.entry(schema).or_default().functions.entry(name).or_default().push(listed);
     }
 
     /// The first list that lets a person read a table.
@@ -127,10 +147,22 @@ impl Whitelists {
         self.first_for(grants.whole.iter().chain(single), identity, &table.source)
     }
 
-    /// The first list that lets a person call a function that is not built in.
+    /// The first list that lets a person call a function that is not built in. Whatever the call can mean must be
+    /// listed: which of several it will be is for the source to say.
     fn granting_function(&self, request: &Request, used: &FunctionUse) -> Option<&Header> {
-        let lists = self.schemas.get(used.schema.as_str())?.functions.get(used.name.as_str())?;
-        self.first_for(lists.iter(), &request.identity, &request.source)
+        let mut forms = used.forms.iter();
+        let first = self.granting_form(request, used, forms.next().map(String::as_str))?;
+        forms.all(|form| self.granting_form(request, used, Some(form)).is_some()).then_some(first)
+    }
+
+    /// The first list that has one form of a function; its name alone stands for every form.
+    fn granting_form(&self, request: &Request, used: &FunctionUse, form: Option<&str>) -> Option<&Header> {
+        let listed = self.schemas.get(used.schema.as_str())?.functions.get(used.name.as_str())?;
+        let has = |listed: &&ListedFunction| match &listed.arguments {
+            None => true,
+            Some(arguments) => form == Some(&**arguments),
+        };
+        self.first_for(listed.iter().filter(has).map(|listed| &listed.list), &request.identity, &request.source)
     }
 
     fn first_for<'w>(
@@ -255,7 +287,11 @@ impl Whitelists {
             true => (Header::built_in(SCHEMA_WHITELIST.name).rule, message),
             false => (header.rule.clone(), header.message_or(|| message)),
         };
-        let detail = format!("{function} {why}");
+        let missing = |form: &&String| self.granting_form(request, used, Some(form.as_str())).is_none();
+        let detail = match used.forms.iter().find(missing) {
+            Some(form) => format!("{function}({form}) {why}"),
+            None => format!("{function} {why}"),
+        };
         Reason { rule, message, detail, hint, at: Some(used.at) }
     }
 
@@ -264,8 +300,9 @@ impl Whitelists {
             .schemas
             .iter()
             .flat_map(|(schema, grants)| grants.functions.iter().map(move |(name, lists)| (schema, name, lists)))
-            .filter(|(_, _, lists)| lists.iter().any(|index| here.contains(index)))
+            .filter(|(_, _, listed)| listed.iter().any(|listed| here.contains(&listed.list)))
             .map(|(schema, name, _)| format!("{schema}.{name}"))
+            .filter(|listed| listed != function)
             .collect();
         let owner = header.owner();
         match nearest(function, listed.iter().take(COMPARED_MAX).map(String::as_str)) {

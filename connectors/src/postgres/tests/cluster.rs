@@ -49,6 +49,8 @@ CREATE TABLE visits_2026 PARTITION OF visits FOR VALUES FROM ('2026-01-01') TO (
 CREATE TABLE people (id int PRIMARY KEY); CREATE TABLE staff (grade int) INHERITS (people);
 CREATE UNIQUE INDEX ON staff (grade) WHERE grade > 3; CREATE UNIQUE INDEX ON staff (abs(grade));
 CREATE FUNCTION twice(a int, b numeric(8,2)) RETURNS int LANGUAGE sql AS 'SELECT a * 2';
+CREATE FUNCTION joined(first text, separator text DEFAULT ', ', VARIADIC further text[] DEFAULT '{}') RETURNS text
+  LANGUAGE sql AS 'SELECT $1';
 CREATE FUNCTION become(who text) RETURNS text LANGUAGE sql AS $$ SELECT set_config('session_authorization', who, false) $$;
 CREATE VIEW trap AS SELECT become('mighty');
 CREATE FUNCTION is_code(text) RETURNS boolean LANGUAGE sql AS 'SELECT length($1) < 9';

@@ -478,6 +478,10 @@ async fn the_catalog_is_read() {
     assert!(!metadata.relations.iter().any(|relation| relation.schema.starts_with("pg_")));
     let twice = metadata.functions.iter().find(|function| function.name == "twice").unwrap();
     assert_eq!(twice.arguments, ["integer", "numeric"]);
+    assert!(twice.takes(2) && !twice.takes(1) && !twice.takes(3));
+    let joined = metadata.functions.iter().find(|function| function.name == "joined").unwrap();
+    assert_eq!((joined.arguments.len(), joined.defaults, joined.variadic), (3, 2, true));
+    assert!(joined.takes(1) && joined.takes(3) && joined.takes(9));
 
     let small = cluster().open(Config { relations_max: 3, ..cluster().config(AuthMode::Impersonate) });
     let error = small.crawl(None).await.unwrap_err();

@@ -156,7 +156,12 @@ impl<'m> Resolver<'m> {
     /// Resolves a call; tells whether it may give more than one row.
     pub(super) fn call(&mut self, call: &mut Call) -> Result<bool> {
         let Call { name, arguments, variadic: _, distinct, order_by, within_group, filter, over } = call;
-        let returns_a_set = self.function_name(name)?;
+        let passed = match &*arguments {
+            Arguments::Everything => 0,
+            Arguments::List(list) => list.len(),
+        };
+        // What an ordered-set aggregate sorts by is an argument, too.
+        let returns_a_set = self.function_name(name, passed + within_group.len())?;
         let from = self.edges.len();
         match arguments {
             Arguments::Everything => {}

@@ -190,12 +190,13 @@ impl<'m> Resolver<'m> {
     /// the session's path.
     pub(super) fn field(&mut self, name: &Name) {
         if functions::is_impure(&name.text) {
-            self.use_function("pg_catalog", &name.text, name.at);
+            self.use_function("pg_catalog", &name.text, 1, name.at);
         }
     }
 
-    /// Writes a function's full name into the tree. `pg_catalog` comes first, as in PostgreSQL.
-    pub(super) fn function_name(&mut self, path: &mut Path) -> Result<bool> {
+    /// Writes the full name of a function that is called with so many arguments into the tree. `pg_catalog` comes
+    /// first, as in PostgreSQL.
+    pub(super) fn function_name(&mut self, path: &mut Path, arguments: usize) -> Result<bool> {
         let (schema, name, at) = match path.0.as_slice() {
             [name] if SYNTAX_FUNCTIONS.contains(&name.text.as_str()) => return Ok(false),
             [name] => {
@@ -218,15 +219,17 @@ impl<'m> Resolver<'m> {
         if !known {
             self.missing(|| Error::new("42883", format!("function {name} does not exist")).at(at));
         }
-        self.use_function(&schema, &name, at);
+        self.use_function(&schema, &name, arguments, at);
         let returns_a_set = schema != "pg_catalog" || functions::returns_a_set(&name);
         path.0 = vec![Name { text: schema, at }, Name { text: name, at }];
         Ok(returns_a_set)
     }
 
-    pub(super) fn use_function(&mut self, schema: &str, name: &str, at: Place) {
-        let pure = schema == "pg_catalog" && functions::is_pure(name);
-        self.found.functions.push(FunctionUse { schema: schema.to_owned(), name: name.to_owned(), pure, at });
+    pub(super) fn use_function(&mut self, schema: &str, name: &str, arguments: usize, at: Place) {
+        let pure = schema == "pg_catalog" && functions::is_pure(name, arguments);
+        let forms = self.snapshot().functions_named(schema, name).iter().filter(|form| form.takes(arguments));
+        let forms = forms.map(|form| form.arguments.join(", ")).collect();
+        self.found.functions.push(FunctionUse { schema: schema.to_owned(), name: name.to_owned(), forms, pure, at });
     }
 
     /// `current_schema` and `current_database`: the gateway's answer, not the source's. Tells the column's name.
