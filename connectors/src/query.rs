@@ -16,6 +16,8 @@ pub struct Query {
     pub parameter_types: Vec<u32>,
     /// What comes of it.
     pub gives: Gives,
+    /// Whether what the server says of it, in errors and notices, may hold values that the person must not learn.
+    pub discreet: bool,
 }
 
 impl Query {
@@ -27,9 +29,10 @@ impl Query {
 
 impl fmt::Debug for Query {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { text: _, shown: _, parameter_types, gives } = self;
+        let Self { text: _, shown: _, parameter_types, gives, discreet } = self;
         let mut shown = formatter.debug_struct("Query");
-        shown.field("text", &self.shown()).field("parameter_types", parameter_types).field("gives", gives).finish()
+        shown.field("text", &self.shown()).field("parameter_types", parameter_types).field("gives", gives);
+        shown.field("discreet", discreet).finish()
     }
 }
 

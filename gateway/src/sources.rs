@@ -15,6 +15,7 @@ use passgate_connectors::{
 };
 use passgate_policy::{Known, Permitted, PolicySet, SourceName, TableFacts};
 
+mod discretion;
 mod estimates;
 
 pub use estimates::{Estimates, Key as EstimateKey, Price};
@@ -134,7 +135,7 @@ impl Sources {
         if let Err(error) = &lease {
             tracing::warn!(source = %name, %error, "no connection to the source");
         }
-        lease.map(Lease)
+        lease.map(|inner| Lease { inner, discreet: false })
     }
 
     /// What the source holds: as last read, or read now if it never was. While a source is down, what it held when it
@@ -214,7 +215,11 @@ fn add_table(known: &mut Known, facts: &TableFacts) {
 }
 
 /// One connection, in the hands of one session. Dropped, it goes back, or is cancelled and closed if it is busy.
-pub struct Lease(Box<dyn passgate_connectors::Lease>);
+pub struct Lease {
+    inner: Box<dyn passgate_connectors::Lease>,
+    /// Whether the words of the source are kept back: what it runs, or described last, is governed.
+    discreet: bool,
+}
 
 impl std::fmt::Debug for Lease {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -225,42 +230,49 @@ impl std::fmt::Debug for Lease {
 impl Lease {
     /// What the server said of who it is serving.
     pub fn witness(&self) -> &Witness {
-        self.0.witness()
+        self.inner.witness()
     }
 
     /// Parameter and result types of a recorded query, without running it.
     pub async fn describe(&mut self, _: &Receipt, query: &Permitted<Query>) -> Result<Description, Error> {
-        self.0.describe(query).await
+        self.discreet = query.query().discreet;
+        self.inner.describe(query).await.map_err(|error| self.told(error))
     }
 
     /// Starts a recorded query; its rows are then read with [`Lease::next`] until [`Batch::Done`].
     pub async fn start(&mut self, _: &Receipt, query: &Permitted<Query>, bind: &Bind) -> Result<(), Error> {
-        self.0.start(query, bind).await
+        self.discreet = query.query().discreet;
+        self.inner.start(query, bind).await.map_err(|error| self.told(error))
     }
 
     /// The next part of the answer. Safe to drop and call again: nothing is lost.
     pub async fn next(&mut self) -> Result<Batch, Error> {
-        self.0.next().await
+        let batch = self.inner.next().await.map_err(|error| self.told(error))?;
+        Ok(if self.discreet { discretion::batch(batch) } else { batch })
     }
 
     /// Begins, ends or marks a transaction.
     pub async fn control(&mut self, control: &Control) -> Result<(), Error> {
-        self.0.control(control).await
+        self.inner.control(control).await.map_err(|error| self.told(error))
     }
 
     /// Applies changed session settings.
     pub async fn apply(&mut self, settings: &SessionSettings) -> Result<(), Error> {
-        self.0.apply(settings).await
+        self.inner.apply(settings).await
+    }
+
+    fn told(&self, error: Error) -> Error {
+        if self.discreet { discretion::error(error) } else { error }
     }
 
     /// Where the connection stands.
     pub fn transaction_status(&self) -> TransactionStatus {
-        self.0.transaction_status()
+        self.inner.transaction_status()
     }
 
     /// A handle that cancels whatever this lease runs. Does nothing once the lease is gone.
     pub fn canceller(&self) -> Arc<dyn Cancel> {
-        self.0.canceller()
+        self.inner.canceller()
     }
 }
 

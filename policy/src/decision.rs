@@ -278,6 +278,14 @@ pub enum Mask {
 }
 
 impl Obligation {
+    /// Whether it changes what a table shows: its rows, or the values of its columns.
+    pub fn is_about_a_table(&self) -> bool {
+        match self {
+            Self::LimitRows { .. } => false,
+            Self::FilterRows { .. } | Self::MaskColumn { .. } | Self::HideColumn { .. } => true,
+        }
+    }
+
     /// The rule that asks for it.
     pub fn rule(&self) -> &RuleReference {
         match self {

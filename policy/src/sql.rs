@@ -9,6 +9,11 @@ use std::collections::BTreeSet;
 pub trait Sql {
     /// Reads one expression over the columns of a table and the attributes of a person.
     fn read(&self, text: &str) -> Result<SqlUse, SqlFault>;
+
+    /// Whether hashes can be shown: they are made with a secret, which somebody has to have set.
+    fn hashes(&self) -> bool {
+        true
+    }
 }
 
 /// What an expression uses.

@@ -43,6 +43,9 @@ pub(crate) async fn admin(world: &World, database: &str) -> Client {
     world.postgres.connect("postgres", "harness-secret", database).await.expect("the harness signs in")
 }
 
+/// What hashes are made with; safe.sql has the salt of alice's tenant, `acme`, that comes of it.
+const HASH_SECRET: &str = "a secret that only the tests know, and no tenant";
+
 /// A gateway before `truth`, under the policy where it is `governed`.
 pub(crate) async fn gateway(world: &World, governed: bool) -> Gateway {
     let mut settings = Settings::new(world, Mode::SessionAuthorization);
@@ -53,6 +56,7 @@ pub(crate) async fn gateway(world: &World, governed: bool) -> Gateway {
     let open = json!({ "name": "fleet", "check": "schema_whitelist", "schemas": schemas, "functions": ["fleet.band"] });
     settings = settings.policy("schema.json", &open);
     if governed {
+        settings.file["policies"]["hash_secret"] = json!(HASH_SECRET);
         settings.policies.insert("governed.json".to_owned(), include_str!("policy.json").to_owned());
         settings.policies.insert("tags.json".to_owned(), include_str!("tags.json").to_owned());
     }

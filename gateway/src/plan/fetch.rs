@@ -28,8 +28,10 @@ pub fn fetch(
     permit: Permit,
     fetch: &Fetch,
 ) -> Result<Permitted<Query>, Error> {
-    let finish =
-        |_: Begun<'_>| Ok(Query { text: fetch.text(), shown: None, parameter_types: Vec::new(), gives: Gives::Rows });
+    let discreet = met.iter().any(Obligation::is_about_a_table);
+    let finish = |_: Begun<'_>| {
+        Ok(Query { text: fetch.text(), shown: None, parameter_types: Vec::new(), gives: Gives::Rows, discreet })
+    };
     permit.discharge(Begun { digest, met }, meet, finish).map_err(|error| match error {
         DischargeError::OtherStatement => Error::internal(),
         DischargeError::Unmet(error) => error,

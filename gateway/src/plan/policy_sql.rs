@@ -25,8 +25,9 @@ const VOLATILE: [&str; 8] =
     ["clock_timestamp", "gen_random_uuid", "random", "random_normal", "setseed", "timeofday", "uuidv4", "uuidv7"];
 
 /// Reads policies' expressions, and keeps what it read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PolicySqlReader {
+    hashes: bool,
     parsed: RwLock<HashMap<Arc<str>, Arc<Parsed>>>,
 }
 
@@ -41,9 +42,18 @@ impl Sql for PolicySqlReader {
     fn read(&self, text: &str) -> Result<SqlUse, SqlFault> {
         self.parsed(text).map(|parsed| parsed.uses.clone())
     }
+
+    fn hashes(&self) -> bool {
+        self.hashes
+    }
 }
 
 impl PolicySqlReader {
+    /// A reader that has read nothing; `hashes` says whether there is a secret to make them with.
+    pub fn new(hashes: bool) -> Self {
+        Self { hashes, parsed: RwLock::default() }
+    }
+
     /// The expression over columns of `table`, with the person's attributes as typed constants.
     pub(super) fn expression(&self, sql: &PolicySql, table: &str) -> Result<Expression, Error> {
         // What compiled cannot fail to be read again.
@@ -322,13 +332,13 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<SqlUse, String> {
-        PolicySqlReader::default().read(text).map_err(|fault| fault.message)
+        PolicySqlReader::new(true).read(text).map_err(|fault| fault.message)
     }
 
     fn filled(text: &str, attributes: &[(&str, Attribute)]) -> String {
         let attributes = attributes.iter().map(|(path, value)| ((*path).into(), value.clone())).collect();
         let sql = PolicySql { text: text.into(), attributes };
-        let of = PolicySqlReader::default().expression(&sql, "t").unwrap();
+        let of = PolicySqlReader::new(true).expression(&sql, "t").unwrap();
         let at = crate::statement::tree::Spot(passgate_policy::Place { line: 1, column: 1 });
         let mut select = Select::everything_from(
             crate::statement::tree::Relation::Table {

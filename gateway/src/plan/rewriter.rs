@@ -38,7 +38,7 @@ impl Rewriter {
     /// Rewrites with this secret; without one, a hash mask refuses.
     pub fn new(hash_secret: Option<&Secret>) -> Self {
         let key = hash_secret.map(|secret| hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes()));
-        Self { key, sql: PolicySqlReader::default() }
+        Self { sql: PolicySqlReader::new(key.is_some()), key }
     }
 
     /// Reads the SQL that policies hold, for compiling them. What it reads here is not read again for a statement.
@@ -103,7 +103,8 @@ impl Rewriter {
         let text = print(&query)?;
         let shown = salt.map(|salt| format!("'{}'", salt.expose())).filter(|salt| text.contains(salt));
         let shown = shown.map(|salt| text.replace(&salt, SALT_SHOWN));
-        Ok(Query { text, shown, parameter_types: under.parameter_types.to_vec(), gives })
+        let discreet = !plan.governance.is_empty();
+        Ok(Query { text, shown, parameter_types: under.parameter_types.to_vec(), gives, discreet })
     }
 
     /// A tenant's salt: nobody learns one from another.

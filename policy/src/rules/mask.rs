@@ -332,6 +332,11 @@ fn read_with(policy: &Policy<'_>, context: &mut Context<'_>) -> Option<With> {
             context.problems.push(body.problem_at(key, message, Some("leave it out".to_owned())));
         }
     }
+    if word.value == "hash" && !context.sql.hashes() {
+        let suggestion = "set \"policies\": { \"hash_secret\": ... } in the gateway's settings, or use another mask";
+        let message = "there is no secret to make hashes with".to_owned();
+        context.problems.push(word.problem(message, Some(suggestion.to_owned())));
+    }
     let mut without = |key: &str, shape: Shape| {
         if !body.has(key) {
             let suggestion = Some(format!("add \"{key}\": {}", shape.described()));

@@ -128,7 +128,7 @@ fn policy_sql(text: &str) -> PolicySql {
         "user.groups" => Attribute::Texts(vec!["a".to_owned(), "b".to_owned()]),
         other => panic!("{other}"),
     };
-    let uses = PolicySqlReader::default().read(text).unwrap_or_else(|fault| panic!("{text}: {fault:?}"));
+    let uses = PolicySqlReader::new(true).read(text).unwrap_or_else(|fault| panic!("{text}: {fault:?}"));
     PolicySql {
         text: text.into(),
         attributes: uses.attributes.iter().map(|path| (path.as_str().into(), value(path))).collect(),
@@ -173,7 +173,7 @@ fn governed(world: &Model, text: &str, governance: &Governance) -> Result<Query,
     let context = Context {
         source: world.snapshot().source(),
         model: world,
-        sql: &PolicySqlReader::default(),
+        sql: &PolicySqlReader::new(true),
         salt: Some(&salt),
         parameter_types: &[],
     };
