@@ -93,6 +93,7 @@ pub fn compile(files: &[PolicyFile], known: Option<&Known>, sql: &dyn Sql) -> Re
     let known = known.map(|known| known.with_tags(classification.table_tags(), classification.column_tags()));
     let mut context = Context { known: known.as_ref(), classification, ..context };
     let mut policies = sort_by_kind(&documents, &mut context);
+    let count = policies.values().map(Vec::len).sum();
     let (mut judges, mut shadows, mut priorities) = (Vec::new(), Vec::new(), HashMap::new());
     for kind in RULES {
         let written = policies.remove(kind.name).unwrap_or_default();
@@ -111,6 +112,7 @@ pub fn compile(files: &[PolicyFile], known: Option<&Known>, sql: &dyn Sql) -> Re
             priorities,
             classification,
             warnings: warnings.sorted(),
+            count,
         }),
         false => Err(problems.sorted()),
     }

@@ -33,6 +33,7 @@ pub struct PolicySet {
     pub(crate) priorities: HashMap<Arc<str>, i64>,
     pub(crate) classification: Classification,
     pub(crate) warnings: Vec<Problem>,
+    pub(crate) count: usize,
 }
 
 impl PolicySet {
@@ -44,6 +45,11 @@ impl PolicySet {
     /// The tags that `tags.json` gives a column.
     pub fn tags_of_column(&self, table: &TableName, column: &str) -> BTreeSet<Tag> {
         self.classification.of_column(table, column)
+    }
+
+    /// How many policies the files hold.
+    pub fn count(&self) -> usize {
+        self.count
     }
 
     /// Which policies these are.

@@ -28,8 +28,8 @@ mod work;
 use std::sync::Arc;
 
 use passgate_policy::{
-    ColumnUse, Facts, FunctionUse, Governed, Identity, Place, Request, SourceName, StatementDigest, StatementKind,
-    TableUse, Unlinked, Work, Write,
+    ColumnUse, Facts, FunctionUse, Governed, Identity, Place, Redirect, Request, SourceName, StatementDigest,
+    StatementKind, TableName, TableUse, Unlinked, Work, Write,
 };
 use sha2::{Digest, Sha256};
 
@@ -42,6 +42,9 @@ pub use model::{Entry, Model, Unreadable, ViewBody};
 pub use policy_sql::PolicySqlReader;
 use rewriter::Salt;
 pub use rewriter::{Rewriter, Rewriting};
+
+/// The schema of the gateway's own relations and functions. What a source has under this name cannot be reached.
+pub const OWN_SCHEMA: &str = "passgate";
 
 /// A statement whose every name is resolved.
 #[derive(Clone, Debug)]
@@ -66,6 +69,8 @@ pub struct Plan {
     missing: Option<Error>,
     /// What obligations have asked of its tables so far.
     governance: govern::Governance,
+    /// Tables that a redirect has put others in place of.
+    redirected: Vec<TableName>,
 }
 
 impl Governed for Plan {
@@ -85,6 +90,11 @@ impl Plan {
         &self.columns
     }
 
+    /// Whether a redirect has put other tables in place of some.
+    pub fn is_redirected(&self) -> bool {
+        !self.redirected.is_empty()
+    }
+
     /// The name that does not exist, if any: a reason to read the catalog again.
     pub fn missing(&self) -> Option<&Error> {
         self.missing.as_ref()
@@ -96,6 +106,11 @@ impl Plan {
 /// A name that does not exist is no error yet: [`Rewriter::rewrite`] tells it, after the policy has allowed the rest, so
 /// that nobody learns from a refusal what exists.
 pub fn resolve(statement: &Statement, model: &Model) -> Result<Plan, Error> {
+    redirect(statement, model, &[])
+}
+
+/// The same with other tables in place of some, as the policy asks: each keeps the name by which the statement knows it.
+pub fn redirect(statement: &Statement, model: &Model, redirects: &[Redirect]) -> Result<Plan, Error> {
     let (kind, explain, tree) = match &statement.kind {
         Kind::Query(tree) | Kind::Copy(tree, _) | Kind::Declare(tree, _) => (StatementKind::Query, None, Some(tree)),
         Kind::Explain(tree, options) => (StatementKind::Explain, Some(*options), Some(tree)),
@@ -118,7 +133,7 @@ pub fn resolve(statement: &Statement, model: &Model) -> Result<Plan, Error> {
     };
     let mut query = tree.map(|tree| (**tree).clone());
     let found = match &mut query {
-        Some(query) => resolve::resolve(query, model)?,
+        Some(query) => resolve::resolve(query, model, redirects)?,
         None => resolve::Found::default(),
     };
     let work = query.as_ref().map(work::measure).unwrap_or_default();
@@ -142,6 +157,7 @@ pub fn resolve(statement: &Statement, model: &Model) -> Result<Plan, Error> {
         unreadable: found.unreadable,
         missing: found.missing,
         governance: govern::Governance::default(),
+        redirected: redirects.iter().map(|redirect| redirect.from.clone()).collect(),
     })
 }
 
@@ -171,6 +187,7 @@ pub fn request(plan: &Plan, identity: &Arc<Identity>, facts: Facts) -> Request {
         writes: plan.writes.clone(),
         work: plan.work.clone(),
         full_export: plan.full_export,
+        redirected: plan.redirected.clone(),
         facts,
         ..Request::new(plan.digest, plan.kind, plan.source.clone(), Arc::clone(identity))
     }
@@ -223,6 +240,15 @@ impl Error {
     /// A policy that never comes to an end of what it wants to know.
     pub fn undecided() -> Self {
         Self::new("42501", "the policies come to no decision about this statement")
+    }
+
+    /// Something of the gateway's own where it cannot answer.
+    fn own_schema(name: &str, at: Place) -> Self {
+        Self::new("0A000", format!("{OWN_SCHEMA}.{name} is answered by the gateway, and only by itself"))
+            .at(at)
+            .hint(format!(
+                "Read it in a statement of its own, with nothing else in it: SELECT ... FROM {OWN_SCHEMA}.{name} WHERE ..."
+            ))
     }
 
     fn not_faithful() -> Self {

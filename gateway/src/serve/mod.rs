@@ -21,6 +21,7 @@ use passgate_policy::{Known, PolicySet, SourceName};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
+use crate::approvals::Approvals;
 use crate::audit::Audit;
 use crate::auth::{self, Methods};
 use crate::config::{Loaded, Problem};
@@ -28,8 +29,9 @@ use crate::http;
 use crate::http::metrics::Metrics;
 use crate::plan::Rewriter;
 use crate::server::Server;
-use crate::session::Services;
+use crate::session::{PolicyStatus, Services};
 use crate::sources::Sources;
+use crate::store::Store;
 use parts::Parts;
 use readiness::Ready;
 
@@ -43,6 +45,7 @@ pub struct Running {
     sources: Arc<Sources>,
     policies: watch::Sender<Arc<PolicySet>>,
     rewriter: Arc<Rewriter>,
+    policy_status: watch::Sender<PolicyStatus>,
     settings_folder: PathBuf,
     policies_folder: PathBuf,
     drain: Duration,
@@ -77,13 +80,20 @@ pub async fn start(loaded: &Loaded) -> Result<Running, Vec<Problem>> {
     for before in settings.audit.estimated_before(&loaded.folder) {
         sources.estimates().compare(&SourceName::new(before.source), before.estimate.rows, before.rows);
     }
+    let policy_status = watch::Sender::new(parts.policies.status(None));
     let policies = watch::Sender::new(Arc::new(parts.policies.in_force()));
+    let store = open_store(loaded).await?;
+    let approvals = Approvals::new(&settings.limits.approvals, store.clone(), audit.clone());
+    approvals.sweep_in_background();
     let services = Arc::new(Services {
         config: settings.limits.session.clone(),
         statement_limits: settings.limits.statement.clone(),
         sources: sources.clone(),
         policies: policies.subscribe(),
         rewriter: parts.rewriter.clone(),
+        policy_status: policy_status.subscribe(),
+        store,
+        approvals,
         audit,
         cancels: Arc::default(),
     });
@@ -106,10 +116,21 @@ pub async fn start(loaded: &Loaded) -> Result<Running, Vec<Problem>> {
         sources,
         policies,
         rewriter: parts.rewriter,
+        policy_status,
         settings_folder: loaded.folder.clone(),
         policies_folder: settings.policies.folder.clone(),
         drain: Duration::from_secs(settings.limits.server.drain_seconds),
         http,
+    })
+}
+
+async fn open_store(loaded: &Loaded) -> Result<Arc<Store>, Vec<Problem>> {
+    let config = &loaded.settings.store;
+    let key = if config.url.is_some() { "url" } else { "path" };
+    Store::open(config, &loaded.folder).await.map(Arc::new).map_err(|error| {
+        let hint = "name a file that the gateway may write, or a PostgreSQL that is there";
+        let message = format!("store.{key}: the gateway's own store cannot be opened: {}", error.cause());
+        vec![loaded.problem(&["store", key], message, Some(hint.to_owned()))]
     })
 }
 
@@ -178,14 +199,20 @@ impl Running {
         let mut names = Known::new();
         self.sources.names().for_each(|name| names.add_source(name.clone()));
         policies::add_people(&mut names, &self.methods);
-        let policies = read(&names).map_err(|problems| texts(&problems))?;
+        let policies = read(&names).map_err(|problems| {
+            let refused = policies::refused(&self.settings_folder, &problems);
+            self.policy_status.send_modify(|status| status.reload = Some(refused));
+            texts(&problems)
+        })?;
         // What a source holds may have changed since it was read, so a name it lacks is told and not refused.
         let mut known = self.sources.known();
         policies::add_people(&mut known, &self.methods);
         for problem in read(&known).err().unwrap_or_default() {
             tracing::warn!(%problem, "a policy names what no source is known to have");
         }
+        let status = policies.status(Some(policies::taken()));
         self.policies.send_replace(Arc::new(policies.in_force()));
+        self.policy_status.send_replace(status);
         Ok(())
     }
 

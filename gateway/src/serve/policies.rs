@@ -9,6 +9,7 @@ use passgate_policy::{Known, PolicyFile, PolicySet, Sql};
 
 use crate::auth::Methods;
 use crate::config::{Place, Problem, Severity};
+use crate::session::{PolicyStatus, Reload};
 
 const FILES_MAX: usize = 1_000;
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -17,9 +18,22 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 pub(super) struct Policies {
     pub(super) set: PolicySet,
     pub(super) warnings: Vec<Problem>,
+    /// How many files there are.
+    pub(super) files: usize,
 }
 
 impl Policies {
+    /// What `passgate.policy_status` shows of them.
+    pub(super) fn status(&self, reload: Option<Reload>) -> PolicyStatus {
+        PolicyStatus {
+            revision: self.set.revision().to_string(),
+            loaded_at: now(),
+            files: self.files,
+            policies: self.set.count(),
+            reload,
+        }
+    }
+
     /// The policies, once what is unwise about them has been logged.
     pub(super) fn in_force(self) -> PolicySet {
         for warning in &self.warnings {
@@ -28,6 +42,28 @@ impl Policies {
         tracing::info!(revision = %self.set.revision(), "policies in force");
         self.set
     }
+}
+
+/// A reload that was refused: where its problems are, each file as the settings name it.
+pub(super) fn refused(settings_folder: &Path, problems: &[Problem]) -> Reload {
+    let place = |problem: &Problem| {
+        let file = Path::new(&problem.file);
+        let file = file.strip_prefix(settings_folder).unwrap_or(file).display();
+        match problem.at.line {
+            0 => file.to_string(),
+            line => format!("{file}:{line}:{}", problem.at.column),
+        }
+    };
+    Reload { at: now(), problems: Some(problems.iter().map(place).collect()) }
+}
+
+/// A reload that was taken.
+pub(super) fn taken() -> Reload {
+    Reload { at: now(), problems: None }
+}
+
+fn now() -> i64 {
+    time::OffsetDateTime::now_utc().unix_timestamp()
 }
 
 /// Compiles every `*.json` and `*.jsonc` file of the policy folder, in the order of their names. `named` is the folder as
@@ -72,7 +108,7 @@ pub(super) fn read(
                 warnings.push(problem(folder, message, Some("without a schema_whitelist nobody may read anything")));
             }
             warnings.iter_mut().for_each(|warning| warning.severity = Severity::Warning);
-            Ok(Policies { set, warnings })
+            Ok(Policies { set, warnings, files: files.len() })
         }
         Err(problems) => Err(problems.iter().map(whole_path).collect()),
     }

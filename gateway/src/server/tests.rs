@@ -8,10 +8,12 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::AsyncReadExt;
 
 use super::*;
+use crate::approvals::Approvals;
 use crate::audit::Audit;
 use crate::auth::{self, MethodConfig, Methods};
 use crate::sources::Sources;
 use crate::statement;
+use crate::store::Store;
 
 fn listener(text: &str) -> ListenerConfig {
     serde_json::from_str(text).unwrap()
@@ -57,13 +59,18 @@ impl World {
         let listener = listener(
             r#"{"address": "127.0.0.1:0", "sign_in": ["people"], "tls": {"certificate": "server.pem", "key": "server.key"}}"#,
         );
+        let audit = Audit::start(&crate::audit::Config::default(), folder.path()).unwrap();
+        let store = Arc::new(Store::open(&crate::store::Config::default(), folder.path()).await.unwrap());
         let services = Services {
             config: session::Config::default(),
             statement_limits: statement::Limits::default(),
             sources: Arc::new(Sources::new(&crate::sources::Config::default(), Vec::new())),
             policies: watch::channel(Arc::new(compile(&[], None, &passgate_policy::NoSql).unwrap())).1,
             rewriter: Arc::new(crate::plan::Rewriter::new(None)),
-            audit: Audit::start(&crate::audit::Config::default(), folder.path()).unwrap(),
+            policy_status: watch::channel(session::PolicyStatus::default()).1,
+            approvals: Approvals::new(&crate::approvals::Config::default(), store.clone(), audit.clone()),
+            store,
+            audit,
             cancels: Arc::default(),
         };
         let listeners = vec![(listener, sign_in(folder.path()))];

@@ -12,6 +12,7 @@ use passgate_connectors::{Bind, Control, Description, Format, Witness};
 use passgate_policy::{Decision, decide};
 
 use super::Session;
+use super::deciding::now;
 use super::error::{Error, Failure};
 use super::ready::Ready;
 use super::relay::{Running, Standing};
@@ -178,13 +179,13 @@ impl Session<Ready> {
             return Err(Error::FetchFromPortal(fetch.cursor.clone()).into());
         }
         let policies = self.services.policies.borrow().clone();
-        let now = self.facts().now;
+        let now = now();
         let cursor = self.state.cursors.find(&fetch.cursor)?;
         // The same request, at another time.
         cursor.standing.request.facts.now = now;
         record.tables.clone_from(&cursor.tables);
         record.policy_revision = Some(policies.revision().to_string());
-        let Decision::Allow(permit) = decide(&policies, &cursor.standing.request) else {
+        let Decision::Allow(permit) = decide(&policies, &cursor.standing.request_under(&policies)) else {
             record.validation = "denied".to_owned();
             return Err(Error::Revoked.into());
         };
@@ -198,7 +199,8 @@ impl Session<Ready> {
         let query = plan::fetch(standing.request.statement, &standing.obligations, permit, fetch);
         let query = query.map_err(Failure::statement)?;
         record.rewritten = Some(query.query().text.clone());
-        Ok(Permission { query, standing, on_kept_connection: true })
+        // What was approved was approved, and what was said was said, when it was declared.
+        Ok(Permission { query, standing, warnings: Vec::new(), used: Vec::new(), on_kept_connection: true })
     }
 
     /// The columns of a cursor, asked of the source once.
@@ -216,7 +218,8 @@ impl Session<Ready> {
         if let Some(description) = &self.state.cursors.find(&fetch.cursor)?.description {
             return Ok(description.clone());
         }
-        let description = Arc::new(self.describe_permitted(&permission, record).await?);
+        let description =
+            Arc::new(self.describe_permitted(&permission.query, permission.on_kept_connection, record).await?);
         if let Ok(cursor) = self.state.cursors.find(&fetch.cursor) {
             cursor.description = Some(description.clone());
         }

@@ -1,13 +1,17 @@
 //! The part of the road where a statement gets its permission: names resolved, the policy asked, and asked again with
 //! what it wanted to know, until it allows or refuses. Nothing of the statement has run by then.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use passgate_connectors::{Batch, Bind, Query};
-use passgate_policy::{Decision, Estimate, EstimatePermit, Permitted, Reasons, Tenant, decide};
+use passgate_policy::{
+    Decision, Estimate, EstimatePermit, Facts, Permit, Permitted, Reasons, Request, Shadow, Tenant, decide, shadow,
+};
 use sha2::{Digest, Sha256};
 
 use super::error::{Error, Failure};
+use super::hold::{Approved, Waiting};
 use super::ready::Ready;
 use super::relay::{Running, Standing};
 use super::road::Permission;
@@ -30,7 +34,8 @@ pub(super) struct Sought<'a> {
     pub(super) statement: &'a Statement,
     /// Parameter types that the client declared.
     pub(super) parameter_types: &'a [u32],
-    /// Values; none where the statement is only described.
+    /// Values; none where the statement is only described. An approval is bound to values, so without them nothing is
+    /// held: it is when it runs.
     pub(super) bind: Option<&'a Bind>,
 }
 
@@ -40,48 +45,115 @@ impl<'a> Sought<'a> {
     }
 }
 
+/// A statement that may be prepared: it can be described, and not run.
+pub(super) struct Foreseen(Permitted<Query>);
+
+impl Foreseen {
+    pub(super) fn query(&self) -> &Permitted<Query> {
+        &self.0
+    }
+}
+
+/// What the policy says in the end.
+enum Answer {
+    /// It may run, as planned and as asked.
+    Allowed(Box<(Plan, Arc<Model>, Request, Permit)>),
+    /// It may run once somebody has approved it.
+    Held(Box<Waiting>),
+}
+
 impl Session<Ready> {
-    /// Resolves names, asks the policy, and rewrites as it demands.
+    /// Seeks a permission to run, and waits for approvals where the session says so. Whatever happened during a wait,
+    /// the whole question is put again.
     pub(super) async fn permit(&mut self, sought: Sought<'_>, record: &mut Record) -> Result<Permission, Failure> {
-        let (services, state) = (self.services.clone(), &self.state);
-        let (source, caller) = (state.source.clone(), state.caller.clone());
-        let policies = services.policies.borrow().clone();
-        let model = self.attended(services.sources.model(&source, &caller, &policies)).await?;
-        let plan = plan::resolve(sought.statement, &model).map_err(Failure::statement)?;
-        if plan.missing().is_some() {
-            // The source may have got it since it was last read.
-            services.sources.note_missing(&source, &caller);
+        loop {
+            let (plan, model, request, permit) = match self.decide(sought, record).await? {
+                Answer::Allowed(allowed) => *allowed,
+                Answer::Held(waiting) => {
+                    self.hold(&waiting, record).await?;
+                    continue;
+                }
+            };
+            record.validation = "allowed".to_owned();
+            record.rules = permit.fired().iter().map(ToString::to_string).collect();
+            let (obligations, revision) = (permit.obligations().to_vec(), permit.revision().clone());
+            let (warnings, grants) = (permit.warnings().to_vec(), permit.grants_used().to_vec());
+            let tenant = &request.identity.tenant;
+            let query = self.services.rewriter.rewrite(plan, permit, sought.rewriting(&model, tenant));
+            let query = query.map_err(Failure::statement)?;
+            record.rewritten = Some(query.query().shown().to_owned());
+            // What is only foreseen uses nothing.
+            let grants = if sought.bind.is_some() { grants } else { Vec::new() };
+            // None where somebody else has used one of the grants since.
+            let Some(used) = self.use_grants(&grants, record).await? else { continue };
+            let rows_estimated = record.estimate.map(|estimate| estimate.rows);
+            let standing = Standing { request, obligations, revision, rows_estimated };
+            return Ok(Permission { query, standing, warnings, used, on_kept_connection: false });
         }
-        record.tables = plan.tables().iter().map(|used| used.name().to_string()).collect();
-        let mut facts = self.facts();
+    }
+
+    /// Asks whether a statement may be prepared, and what it would be then.
+    pub(super) async fn foreseen(
+        &mut self,
+        statement: &Statement,
+        parameter_types: &[u32],
+        record: &mut Record,
+    ) -> Result<Foreseen, Failure> {
+        let sought = Sought { statement, parameter_types, bind: None };
+        Ok(Foreseen(self.permit(sought, record).await?.query))
+    }
+
+    /// Resolves names and asks the policy, as often as it wants to be asked in another way.
+    async fn decide(&mut self, sought: Sought<'_>, record: &mut Record) -> Result<Answer, Failure> {
+        let services = self.services.clone();
+        let (source, caller) = (self.state.source.clone(), self.state.caller.clone());
+        let policies = services.policies.borrow().clone();
+        record.policy_revision = Some(policies.revision().to_string());
+        let model = self.attended(services.sources.model(&source, &caller, &policies)).await?;
+        let mut plan = plan::resolve(sought.statement, &model).map_err(Failure::statement)?;
+        let mut facts = self.facts().await;
         for _ in 0..ROUNDS_MAX {
+            if plan.missing().is_some() {
+                // The source may have got it since it was last read.
+                services.sources.note_missing(&source, &caller);
+            }
+            record.tables = plan.tables().iter().map(|used| used.name().to_string()).collect();
             let begun = Instant::now();
             let request = plan::request(&plan, &caller.identity, facts.clone());
-            record.policy_revision = Some(policies.revision().to_string());
             let decision = decide(&policies, &request);
             measure::decision(begun.elapsed());
+            let told = |shadow: Shadow| format!("{}: {}", shadow.rule, shadow.effect);
+            record.shadow = shadow(&policies, &request).into_iter().map(told).collect();
             match decision {
-                Decision::Allow(permit) => {
-                    record.validation = "allowed".to_owned();
-                    record.rules = permit.fired().iter().map(ToString::to_string).collect();
-                    let (obligations, revision) = (permit.obligations().to_vec(), permit.revision().clone());
-                    let under = sought.rewriting(&model, &caller.identity.tenant);
-                    let query = services.rewriter.rewrite(plan, permit, under).map_err(Failure::statement)?;
-                    record.rewritten = Some(query.query().shown().to_owned());
-                    let rows_estimated = record.estimate.map(|estimate| estimate.rows);
-                    let standing = Standing { request, obligations, revision, rows_estimated };
-                    return Ok(Permission { query, standing, on_kept_connection: false });
-                }
+                Decision::Allow(permit) => return Ok(Answer::Allowed(Box::new((plan, model, request, permit)))),
                 Decision::Deny(reasons) => return Err(deny(reasons, record)),
+                Decision::Redirect(redirects) => {
+                    plan = plan::redirect(sought.statement, &model, &redirects).map_err(Failure::statement)?;
+                }
                 Decision::Estimate(permit) => {
                     facts.estimate = self.estimate(&plan, &model, permit, sought, record).await?
                 }
-                Decision::Hold(_) | Decision::Redirect(_) => {
-                    return Err(Failure::statement(plan::Error::not_built("approvals and redirects")));
-                }
+                Decision::Hold(hold) => match self.approved(sought, &request, &hold, record).await? {
+                    // What is approved so far may not be all that is asked for.
+                    Approved::By(grants) if facts.grants.is_empty() => facts.grants = grants,
+                    Approved::By(_) => break,
+                    Approved::Not(waiting) => return Ok(Answer::Held(waiting)),
+                },
             }
         }
         Err(Failure::statement(plan::Error::undecided()))
+    }
+
+    /// What the moment and the session are.
+    async fn facts(&mut self) -> Facts {
+        Facts {
+            now: now(),
+            application_name: self.state.settings.application_name().to_owned(),
+            client_address: self.client.address.ip(),
+            declared: self.state.settings.declared(),
+            first_access_to_source: self.is_first_access().await,
+            ..Facts::default()
+        }
     }
 
     /// What the source says the statement would take, asked as the person, or as it was said before.
@@ -171,6 +243,12 @@ impl Session<Ready> {
         }
         hasher.finalize().into()
     }
+}
+
+/// The moment, in seconds since 1970-01-01 UTC.
+pub(super) fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn recorded(reading: Reading) -> RecordedEstimate {

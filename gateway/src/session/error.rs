@@ -144,12 +144,26 @@ pub enum Error {
     /// The policy refuses.
     #[error("{}", .0.first().message)]
     Denied(Box<Reasons>),
+    /// The policy lets it run once somebody has approved it.
+    #[error("{}", .0.message)]
+    Held(Box<Telling>),
     /// The policy changed while the statement ran.
     #[error("the policies that allowed this statement no longer hold")]
     Revoked,
     /// Something a source sent cannot be relayed.
     #[error("the answer of the source cannot be read")]
     BrokenAnswer,
+}
+
+/// What a person is told of a held statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Telling {
+    /// The policy's message.
+    pub message: String,
+    /// Rules, tickets and until when they are open.
+    pub detail: String,
+    /// How to go on.
+    pub hint: String,
 }
 
 fn no_statement(name: &str) -> String {
@@ -192,7 +206,7 @@ impl ClientError for Error {
             Self::PortalSpent(_) => "55000",
             Self::SeveralStatements => "42601",
             Self::Format(_) => "22023",
-            Self::Denied(_) | Self::Revoked => "42501",
+            Self::Denied(_) | Self::Held(_) | Self::Revoked => "42501",
         }
     }
 
@@ -203,6 +217,7 @@ impl ClientError for Error {
     fn detail(&self) -> Option<String> {
         match self {
             Self::Denied(reasons) => Some(why(reasons.first())),
+            Self::Held(telling) => Some(telling.detail.clone()),
             Self::ArgumentCount { required, supplied, .. } => {
                 Some(format!("Expected {required} parameters but got {supplied}."))
             }
@@ -213,6 +228,7 @@ impl ClientError for Error {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Denied(reasons) => return Some(reasons.first().hint.clone()).filter(|hint| !hint.is_empty()),
+            Self::Held(telling) => return Some(telling.hint.clone()),
             Self::PlaintextRefused => "Connect with sslmode=verify-full.",
             Self::TransactionLost => "Roll back, then try again.",
             Self::Revoked => "Run it again to learn what the current policies say.",

@@ -14,6 +14,7 @@ use super::prepared::{Portal, PortalState, Prepared};
 use super::ready::Ready;
 use super::relay::{Reached, Wanted};
 use super::road::{Asked, is_governed};
+use super::system;
 use crate::statement::{Direction, Fetch, Kind, Statement};
 
 impl Session<Ready> {
@@ -94,8 +95,7 @@ impl Session<Ready> {
     async fn describe_statement(&mut self, name: &str) -> Result<(), Failure> {
         let prepared = self.state.statements.find(name)?;
         let Some((statement, description)) = self.described(&prepared).await? else {
-            self.channel.send(&Backend::ParameterDescription(&prepared.parameter_types));
-            return self.describe_own(prepared.statement.as_ref());
+            return self.describe_own(&prepared, None);
         };
         // What an EXECUTE takes is its own; what it gives is the prepared statement's.
         let own = is_governed(&statement.kind);
@@ -153,9 +153,9 @@ impl Session<Ready> {
             Some(statement) if from_source(&statement.kind) && self.runs_next(name)? => {
                 self.describe_by_running(name, &prepared, statement).await
             }
-            statement => match self.described(&prepared).await? {
+            _ => match self.described(&prepared).await? {
                 Some((_, description)) => self.send_fields(&description, &formats).await,
-                None => self.describe_own(statement.as_ref()),
+                None => self.describe_own(&prepared, Some(&formats)),
             },
         }
     }
@@ -185,15 +185,25 @@ impl Session<Ready> {
         Ok(())
     }
 
-    /// Describes what the session answers itself.
-    fn describe_own(&mut self, statement: Option<&Statement>) -> Result<(), Failure> {
-        let columns = match statement {
-            Some(statement) => {
-                self.allowed_now(statement)?;
-                self.own_columns(&statement.kind)?
+    /// Describes what the gateway answers itself: a statement, or a portal with the formats it asks for.
+    fn describe_own(&mut self, prepared: &Prepared, portal: Option<&[Format]>) -> Result<(), Failure> {
+        if let Some(statement) = &prepared.statement {
+            self.allowed_now(statement)?;
+        }
+        if let Some(Statement { kind: Kind::Query(query), .. }) = &prepared.statement {
+            let described = system::describe(query)?;
+            if portal.is_none() {
+                let parameters = described.parameters(&prepared.parameter_types);
+                self.channel.send(&Backend::ParameterDescription(&parameters));
             }
-            None => Vec::new(),
-        };
+            self.channel.send(&Backend::Columns(&described.columns(portal.unwrap_or_default())));
+            return Ok(());
+        }
+        if portal.is_none() {
+            self.channel.send(&Backend::ParameterDescription(&prepared.parameter_types));
+        }
+        let kind = prepared.statement.as_ref().map(|statement| &statement.kind);
+        let columns = kind.map_or_else(|| Ok(Vec::new()), |kind| self.own_columns(kind))?;
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
         self.channel.send(&if columns.is_empty() { Backend::NoData } else { Backend::TextColumns(&columns) });
         Ok(())

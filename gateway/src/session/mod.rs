@@ -19,6 +19,7 @@ mod deciding;
 mod error;
 mod execute;
 mod extended;
+mod hold;
 mod measure;
 mod own;
 mod prepared;
@@ -28,6 +29,7 @@ mod road;
 mod settings;
 mod simple;
 mod startup;
+mod system;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -41,15 +43,18 @@ use passgate_policy::PolicySet;
 use passgate_wire as wire;
 use tokio::sync::watch;
 
+use crate::approvals::Approvals;
 use crate::audit::Audit;
 use crate::auth::SignIn;
 use crate::plan::Rewriter;
 use crate::sources::Sources;
 use crate::statement;
+use crate::store::Store;
 
 pub use cancel::Cancels;
 pub use channel::Stream;
-pub use error::Error;
+pub use error::{Error, Telling};
+pub use system::{PolicyStatus, Reload, manual as system_manual};
 
 use channel::Channel;
 use startup::Startup;
@@ -122,8 +127,14 @@ pub struct Services {
     pub policies: watch::Receiver<Arc<PolicySet>>,
     /// What rewrites statements as they demand.
     pub rewriter: Arc<Rewriter>,
+    /// How they came to be in force.
+    pub policy_status: watch::Receiver<PolicyStatus>,
     /// The log.
     pub audit: Audit,
+    /// The gateway's own state.
+    pub store: Arc<Store>,
+    /// Held statements.
+    pub approvals: Arc<Approvals>,
     /// Who can be cancelled.
     pub cancels: Arc<Cancels>,
 }

@@ -40,6 +40,8 @@ pub(super) struct Ready {
     pub(super) held: Option<Lease>,
     /// The transaction, if one has begun.
     pub(super) transaction: Option<Block>,
+    /// Whether the person has read the source before, where that is known.
+    pub(super) accessed: Option<bool>,
     /// Whether messages are passed over up to the next Sync.
     pub(super) skipping: bool,
     /// By which key the session can be cancelled.
@@ -235,7 +237,7 @@ pub(super) async fn draining(shutdown: &mut watch::Receiver<Shutdown>) {
 }
 
 /// Waits for so many seconds; for ever if they are none.
-async fn silence(seconds: u64) {
+pub(super) async fn silence(seconds: u64) {
     match seconds {
         0 => std::future::pending().await,
         seconds => tokio::time::sleep(Duration::from_secs(seconds)).await,

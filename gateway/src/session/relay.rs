@@ -3,6 +3,7 @@
 //! Rows are passed on undecoded. While a source is asked for more, the client is watched: one that goes away takes its
 //! statement with it, because dropping a [`Running`] drops its lease, which cancels, and closes its record.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
@@ -64,11 +65,22 @@ impl Standing {
         if *policies.revision() == self.revision {
             return true;
         }
+        self.request = self.request_under(policies).into_owned();
         self.revision = policies.revision().clone();
         match decide(policies, &self.request) {
             Decision::Allow(permit) => self.demands_the_same(permit.obligations()),
             _ => false,
         }
+    }
+
+    /// What to ask these policies. An approval was given under the policies of then: under others it is void.
+    pub(super) fn request_under(&self, policies: &PolicySet) -> Cow<'_, Request> {
+        if *policies.revision() == self.revision || self.request.facts.grants.is_empty() {
+            return Cow::Borrowed(&self.request);
+        }
+        let mut request = self.request.clone();
+        request.facts.grants.clear();
+        Cow::Owned(request)
     }
 
     /// Whether what is demanded now is what was met before.

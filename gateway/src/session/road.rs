@@ -1,17 +1,16 @@
 //! The one road of a statement: every protocol path comes through [`Session::start`], and nothing else reaches a source.
 //!
 //! ```text
-//! Statement ── resolve ── request ── decide ── rewrite ──► Permitted<Query>     (permit)
+//! Statement ── resolve ── request ── decide ── rewrite ──► Permitted<Query>     (deciding)
 //! Permitted<Query> ── audit.open ── checkout ── start ──► Running              (run)
 //! ```
 //!
 //! What is refused or fails before it runs is recorded too, then answered; what cannot be recorded is refused.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use passgate_connectors::{Bind, Description, Query};
-use passgate_policy::{Facts, Permitted};
+use passgate_connectors::{Bind, Description, Query, ServerMessage};
+use passgate_policy::{Permitted, Warning};
 use tracing::Instrument;
 
 use super::deciding::Sought;
@@ -19,10 +18,11 @@ use super::error::{Error, Failure};
 use super::prepared::Prepared;
 use super::ready::Ready;
 use super::relay::{Running, Standing};
-use super::{Session, measure};
+use super::{Session, measure, system};
 use crate::audit::{Event, Outcome, Record, Status};
 use crate::sources::Lease;
 use crate::statement::{Kind, Statement};
+use crate::store::Ticket;
 
 /// A statement as the client asks for it to be run.
 #[derive(Clone, Copy)]
@@ -47,6 +47,10 @@ impl<'a> Asked<'a> {
 pub(super) struct Permission {
     pub(super) query: Permitted<Query>,
     pub(super) standing: Standing,
+    /// What the person is told beside the answer.
+    pub(super) warnings: Vec<Warning>,
+    /// Grants that were used for it.
+    pub(super) used: Vec<Ticket>,
     /// Whether it runs on the connection that the session keeps even outside a transaction: that of held cursors.
     pub(super) on_kept_connection: bool,
 }
@@ -79,23 +83,24 @@ impl Session<Ready> {
                 Err(error) => Err(self.note(record, error.into())),
             },
             kind if is_governed(kind) => self.decide_and_run(asked, record).await,
+            Kind::Query(query) => self.answer_system(query, asked, record).await,
             _ => self.answer(asked.statement, record).await,
         }
     }
 
     async fn decide_and_run(&mut self, asked: Asked<'_>, mut record: Record) -> Result<Running, Failure> {
-        let Kind::Declare(_, cursor) = &asked.statement.kind else {
-            return match self.permit(asked.sought(), &mut record).await {
-                Ok(permission) => self.run(permission, asked.bind, record).await,
-                Err(failure) => Err(self.note(record, failure)),
-            };
-        };
-        let permission = self.permit(asked.sought(), &mut record).await;
-        let permission = permission.and_then(|permission| Ok(self.check_declarable(cursor).map(|()| permission)?));
-        let permission = match permission {
-            Ok(permission) => Permission { on_kept_connection: cursor.hold, ..permission },
+        let permission = match self.permit(asked.sought(), &mut record).await {
+            Ok(permission) => permission,
             Err(failure) => return Err(self.note(record, failure)),
         };
+        let Kind::Declare(_, cursor) = &asked.statement.kind else {
+            return self.run(permission, asked.bind, record).await;
+        };
+        if let Err(error) = self.check_declarable(cursor) {
+            self.give_back(&permission.used, Some(&record)).await;
+            return Err(self.note(record, error.into()));
+        }
+        let permission = Permission { on_kept_connection: cursor.hold, ..permission };
         let tables = record.tables.clone();
         let declared = match self.run(permission, asked.bind, record).await {
             Ok(mut running) => self.declared(cursor, tables, &mut running).await.map(|()| running),
@@ -111,7 +116,10 @@ impl Session<Ready> {
         let mut record = self.record(Event::Statement, statement);
         let foreseen = match self.allowed_now(statement) {
             Ok(()) if is_governed(&statement.kind) => self.foresee_noted(statement, parameter_types, &mut record).await,
-            Ok(()) => return Ok(()),
+            Ok(()) => match &statement.kind {
+                Kind::Query(query) => system::describe(query).map(drop),
+                _ => return Ok(()),
+            },
             Err(error) => Err(error.into()),
         };
         foreseen.map_err(|failure| self.note(record, failure))
@@ -124,7 +132,7 @@ impl Session<Ready> {
         parameter_types: &[u32],
         record: &mut Record,
     ) -> Result<(), Failure> {
-        self.permit(Sought { statement, parameter_types, bind: None }, record).await.map(drop)
+        self.foreseen(statement, parameter_types, record).await.map(drop)
     }
 
     /// The types of a prepared statement, asked of the source once under each revision of the policies.
@@ -139,31 +147,29 @@ impl Session<Ready> {
         }
         self.state.registration.slot.begin();
         let mut record = self.record(Event::Describe, statement);
-        let permission = match self.allowed_now(statement) {
-            Ok(()) => {
-                let sought = Sought { statement, parameter_types: &prepared.parameter_types, bind: None };
-                self.permit(sought, &mut record).await
-            }
+        let foreseen = match self.allowed_now(statement) {
+            Ok(()) => self.foreseen(statement, &prepared.parameter_types, &mut record).await,
             Err(error) => Err(error.into()),
         };
-        let permission = match permission {
-            Ok(permission) => permission,
+        let foreseen = match foreseen {
+            Ok(foreseen) => foreseen,
             Err(failure) => return Err(self.note(record, failure)),
         };
-        let description = Arc::new(self.describe_permitted(&permission, record).await?);
-        prepared.describe(permission.query.revision().clone(), description.clone());
+        let description = Arc::new(self.describe_permitted(foreseen.query(), false, record).await?);
+        prepared.describe(foreseen.query().revision().clone(), description.clone());
         Ok(description)
     }
 
     /// Records that something is described, and asks the source.
     pub(super) async fn describe_permitted(
         &mut self,
-        permission: &Permission,
+        query: &Permitted<Query>,
+        on_kept_connection: bool,
         record: Record,
     ) -> Result<Description, Failure> {
         let receipt = self.services.audit.open(record).map_err(Failure::statement)?;
         let mut running = Running::recorded(receipt, None);
-        let described = self.describe_on_source(permission, &mut running).await;
+        let described = self.describe_on_source(query, on_kept_connection, &mut running).await;
         match &described {
             Ok(_) => running.finish(),
             Err(failure) => running.fail(failure),
@@ -209,6 +215,9 @@ impl Session<Ready> {
     pub(super) fn note(&self, record: Record, failure: Failure) -> Failure {
         let (status, error) = match &failure {
             Failure::Session(_) => (Status::Abandoned, None),
+            Failure::Statement(error) if error.sqlstate() == "42501" && record.validation == "held" => {
+                (Status::Held, Some(error))
+            }
             Failure::Statement(error) if error.sqlstate() == "42501" => (Status::Denied, Some(error)),
             Failure::Statement(error) if error.sqlstate() == "57014" => (Status::Cancelled, Some(error)),
             Failure::Statement(error) => (Status::Failed, Some(error)),
@@ -244,14 +253,29 @@ impl Session<Ready> {
         bind: &Bind,
         record: Record,
     ) -> Result<Running, Failure> {
-        let Permission { query, standing, on_kept_connection } = permission;
-        let receipt = self.services.audit.open(record).map_err(Failure::statement)?;
+        let Permission { query, standing, warnings, used, on_kept_connection } = permission;
+        let noted = (!used.is_empty()).then(|| record.clone());
+        let receipt = match self.services.audit.open(record) {
+            Ok(receipt) => receipt,
+            Err(error) => {
+                self.give_back(&used, noted.as_ref()).await;
+                return Err(Failure::statement(error));
+            }
+        };
         let mut running = Running::recorded(receipt, Some(standing));
         let kept = on_kept_connection || self.state.transaction.is_some();
-        match self.start_on_source(&query, bind, kept, &mut running).await {
-            Ok(()) => Ok(running),
+        let mut sent = false;
+        match self.start_on_source(&query, bind, kept, &mut running, &mut sent).await {
+            Ok(()) => {
+                self.note_access().await;
+                warnings.iter().for_each(|warning| self.channel.notice(&beside(warning)));
+                Ok(running)
+            }
             Err(failure) => {
                 running.fail(&failure);
+                if !sent {
+                    self.give_back(&used, noted.as_ref()).await;
+                }
                 Err(failure)
             }
         }
@@ -263,15 +287,18 @@ impl Session<Ready> {
         bind: &Bind,
         kept: bool,
         running: &mut Running,
+        sent: &mut bool,
     ) -> Result<(), Failure> {
         if kept {
             self.pin(running).await?;
+            *sent = true;
             let receipt = running.receipt().ok_or(Error::TransactionLost)?;
             self.on_pinned_lease(async |lease| lease.start(receipt, query, bind).await).await?;
             running.read_from_pinned();
             return Ok(());
         }
         let mut lease = self.checkout(running).await?;
+        *sent = true;
         let receipt = running.receipt().ok_or(Error::TransactionLost)?;
         self.attended(lease.start(receipt, query, bind)).await?;
         running.read_from(lease);
@@ -280,11 +307,11 @@ impl Session<Ready> {
 
     async fn describe_on_source(
         &mut self,
-        permission: &Permission,
+        query: &Permitted<Query>,
+        on_kept_connection: bool,
         running: &mut Running,
     ) -> Result<Description, Failure> {
-        let query = &permission.query;
-        if permission.on_kept_connection || self.state.transaction.is_some() {
+        if on_kept_connection || self.state.transaction.is_some() {
             self.pin(running).await?;
             let receipt = running.receipt().ok_or(Error::TransactionLost)?;
             return self.on_pinned_lease(async |lease| lease.describe(receipt, query).await).await;
@@ -372,23 +399,13 @@ impl Session<Ready> {
     fn arm(&self, lease: &Lease) -> Result<(), Error> {
         if self.state.registration.slot.arm(lease.canceller()) { Ok(()) } else { Err(Error::Cancelled) }
     }
-
-    pub(super) fn facts(&self) -> Facts {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Facts {
-            now: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
-            application_name: self.state.settings.application_name().to_owned(),
-            client_address: self.client.address.ip(),
-            declared: self.state.settings.declared(),
-            ..Facts::default()
-        }
-    }
 }
 
 /// Whether a statement goes to the policy and a source; the others are the session's own business.
 pub(super) fn is_governed(kind: &Kind) -> bool {
     match kind {
-        Kind::Query(_) | Kind::Explain(..) | Kind::Copy(..) | Kind::Declare(..) | Kind::Write => true,
+        Kind::Query(query) => !system::concerns(query),
+        Kind::Explain(..) | Kind::Copy(..) | Kind::Declare(..) | Kind::Write => true,
         Kind::Fetch(_)
         | Kind::Close(_)
         | Kind::Prepare(_)
@@ -399,5 +416,16 @@ pub(super) fn is_governed(kind: &Kind) -> bool {
         | Kind::Transaction(_)
         | Kind::Deallocate(_)
         | Kind::DiscardAll => false,
+    }
+}
+
+/// A warning as the client reads it, before the rows.
+fn beside(warning: &Warning) -> ServerMessage {
+    ServerMessage {
+        severity: "NOTICE".to_owned(),
+        code: "00000".to_owned(),
+        message: warning.message.clone(),
+        detail: Some(format!("Said by {}.", warning.rule)),
+        hint: None,
     }
 }

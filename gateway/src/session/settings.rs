@@ -170,6 +170,13 @@ const ROWS: &[Row] = &[
         sent: true,
     },
     Row {
+        name: ON_HOLD,
+        check: |value, _| one_of(value, &["fail", "wait"]),
+        default: |_| "fail".to_owned(),
+        reported: false,
+        sent: false,
+    },
+    Row {
         name: "search_path",
         check: search_path,
         default: |limits| quoted(&limits.default_schema),
@@ -280,6 +287,8 @@ const NOT_YOURS: &[&str] = &[
 
 /// The prefix of settings that people declare for the policy to read.
 pub(super) const DECLARED: &str = "passgate.";
+/// What a held statement does: `fail` with its ticket, or `wait` for a decision.
+const ON_HOLD: &str = "passgate.on_hold";
 /// Declared settings of one session, and bytes of one.
 const DECLARED_MAX: usize = 32;
 const DECLARED_BYTES_MAX: usize = 1024;
@@ -323,7 +332,7 @@ impl Settings {
     pub(super) fn set(&mut self, name: &str, value: Option<&str>) -> Result<(), Error> {
         let key = name.to_ascii_lowercase();
         let Some(value) = value else { return self.reset(&key) };
-        if key.starts_with(DECLARED) {
+        if is_declared(&key) {
             return self.declare(key, value);
         }
         let row = row(&key).ok_or_else(|| stranger(&key))?;
@@ -339,7 +348,7 @@ impl Settings {
     /// RESET.
     pub(super) fn reset(&mut self, name: &str) -> Result<(), Error> {
         let key = name.to_ascii_lowercase();
-        if !key.starts_with(DECLARED) {
+        if !is_declared(&key) {
             row(&key).ok_or_else(|| stranger(&key))?;
         }
         self.changed.remove(&key);
@@ -377,8 +386,13 @@ impl Settings {
     pub(super) fn declared(&self) -> BTreeMap<String, String> {
         let mut declared = self.initial.clone();
         declared.extend(self.changed.clone());
-        declared.retain(|name, _| name.starts_with(DECLARED));
+        declared.retain(|name, _| is_declared(name));
         declared
+    }
+
+    /// Whether a held statement waits for a decision.
+    pub(super) fn waits_when_held(&self) -> bool {
+        self.kept(ON_HOLD) == Some("wait")
     }
 
     /// `application_name`.
@@ -437,6 +451,11 @@ pub(super) fn isolation(name: &str) -> Option<Isolation> {
         "serializable" => Some(Isolation::Serializable),
         _ => None,
     }
+}
+
+/// Whether a setting is one that people declare, and the gateway only keeps for the policy to read.
+fn is_declared(key: &str) -> bool {
+    key.starts_with(DECLARED) && row(key).is_none()
 }
 
 fn row(key: &str) -> Option<&'static Row> {
@@ -670,6 +689,7 @@ mod tests {
             ("search_path", "\"$user\", public", "public"),
             ("application_name", "caf\u{e9}\n", "caf??"),
             ("passgate.purpose", "audit", "audit"),
+            ("passgate.on_hold", "WAIT", "wait"),
             ("extra_float_digits", "3", "3"),
         ] {
             assert_eq!(set(&mut settings, name, value), Ok(shown.to_owned()), "{name} = {value}");
@@ -697,6 +717,7 @@ mod tests {
             ("datestyle", "iso, german", "22023"),
             ("timezone", "UTC'; DROP TABLE x", "22023"),
             ("no_such", "1", "42704"),
+            ("passgate.on_hold", "soon", "22023"),
             ("passgate.", "1", "42704"),
             ("passgate.a-b", "1", "42704"),
         ] {

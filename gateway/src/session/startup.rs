@@ -204,6 +204,7 @@ impl Session<SignedIn> {
             held: None,
             portals: Portals::default(),
             transaction: None,
+            accessed: None,
             skipping: false,
             registration: services.cancels.register(self.state.version.has_long_cancel_keys()),
         })

@@ -3,8 +3,8 @@
 //! What only the protocol decides stands in `tests/wire`, where it plays against PostgreSQL too; here stands what needs a
 //! source that does as it is told.
 
-mod client;
-mod fake;
+pub(super) mod client;
+pub(super) mod fake;
 mod paths;
 
 use std::time::Duration;
@@ -378,18 +378,16 @@ async fn portals_that_wait_share_one_limit() {
 
 #[tokio::test]
 async fn a_text_that_becomes_no_statement_is_recorded_too() {
-    let folder = tempfile::tempdir().unwrap();
-    let world = World::recorded_in(folder.path(), Script::default());
+    let world = World::new(Script::default());
     let (mut client, _) = world.connect(&[]).await;
     client.parse("", "SELECT 'two'; SELECT 2").sync().answer().await;
     client.parse("a", "SELECT 1").parse("a", "SELECT 'again'").sync().answer().await;
     client.raw(b'P', b"\0SELECT \xff\0\0\0").sync().answer().await;
     client.raw(b'Q', b"SELECT \xff\0").answer().await;
     client.terminate().await;
-    let records = std::fs::read_to_string(folder.path().join("audit.jsonl")).unwrap();
-    let refused: Vec<String> = records
-        .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+    let refused: Vec<String> = world
+        .audited()
+        .into_iter()
         .filter(|record| record["event"] == "statement")
         .map(|record| format!("{} {}", record["sqlstate"].as_str().unwrap(), record["query"].as_str().unwrap()))
         .collect();

@@ -63,7 +63,8 @@ fn taken<T: ?Sized>(_: &T) -> Result<(), Error> {
 async fn keeps_its_promises(store: &Store) {
     let first = ticket("T1", by("owner"));
     assert!(matches!(store.open_ticket(first.clone(), 2, taken).await, Ok(Opened::New(_))));
-    let again = Ticket { id: TicketId::new("T2"), ..first.clone() };
+    let mut again = Ticket { id: TicketId::new("T2"), ..first.clone() };
+    again.asks[0].message = "it costs a little more".to_owned();
     let Ok(Opened::Known(known)) = store.open_ticket(again, 2, taken).await else { panic!("opened twice") };
     assert_eq!(known.id.as_str(), "T1");
     assert_eq!((known.asks, known.by), (first.asks.clone(), by("owner")));

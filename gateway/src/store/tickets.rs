@@ -374,7 +374,7 @@ impl Store {
 
 async fn known(transaction: &mut Transaction, ticket: &Ticket, now: i64) -> Result<Option<Ticket>, Error> {
     let open = transaction.rows(FIND_BOUND, &bound(&ticket.binding, State::Open, now), read).await?;
-    Ok(open.into_iter().find(|open| open.asks == ticket.asks && open.by == ticket.by))
+    Ok(open.into_iter().find(|open| asks_key(open) == asks_key(ticket)))
 }
 
 fn bound(binding: &Binding, state: State, now: i64) -> [Value; 9] {
@@ -393,8 +393,7 @@ fn bound(binding: &Binding, state: State, now: i64) -> [Value; 9] {
 }
 
 fn values(ticket: &Ticket) -> Vec<Value> {
-    let (rules, roles) = (json(&ticket.asks), roles(&ticket.by));
-    let asks = super::digest(&[&rules, roles.as_deref().unwrap_or("self")]);
+    let (rules, roles, asks) = (json(&ticket.asks), roles(&ticket.by), asks_key(ticket));
     let Binding { tenant, person, source, statement, parameters, revision, estimate } = &ticket.binding;
     vec![
         ticket.id.as_str().into(),
@@ -462,6 +461,13 @@ fn read(row: &dyn Cells) -> Result<Ticket, sqlx::Error> {
         decided_at: row.integer("decided_at")?,
         reason: row.text("reason")?,
     })
+}
+
+/// Who is asked by which rules. What they say may change from one time to the next, as estimates do.
+fn asks_key(ticket: &Ticket) -> String {
+    let roles = roles(&ticket.by);
+    let rules = ticket.asks.iter().map(|ask| ask.rule.as_str());
+    super::digest(&rules.chain([roles.as_deref().unwrap_or("self")]).collect::<Vec<_>>())
 }
 
 fn json(asks: &[Ask]) -> String {

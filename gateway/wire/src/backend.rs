@@ -60,12 +60,29 @@ pub enum Backend<'a> {
     TextColumns(&'a [&'a str]),
     /// DataRow of texts, of the gateway's own making.
     TextRow(&'a [&'a str]),
+    /// RowDescription of columns of these types, of the gateway's own making.
+    Columns(&'a [Column<'a>]),
+    /// DataRow of values in the formats that their columns were described with; `None` is NULL.
+    Row(&'a [Option<Bytes>]),
     /// CommandComplete.
     CommandComplete(&'a str),
     /// ErrorResponse.
     Error(ErrorFields<'a>),
     /// NoticeResponse.
     Notice(ErrorFields<'a>),
+}
+
+/// A column of the gateway's own making.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Column<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The oid of its type.
+    pub type_oid: u32,
+    /// The size of its type in bytes; -1 where it varies.
+    pub type_size: i16,
+    /// 0 for text, 1 for binary.
+    pub format: i16,
 }
 
 /// The fields of an error or a notice.
@@ -150,6 +167,15 @@ impl Backend<'_> {
                 names.iter().map(|name| FieldDescription::new(text(name), 0, 0, TEXT, -1, -1, 0)).collect(),
             )),
             Self::TextRow(values) => Pgwire::DataRow(text_row(values)),
+            Self::Columns(columns) => Pgwire::RowDescription(RowDescription::new(
+                columns
+                    .iter()
+                    .map(|Column { name, type_oid, type_size, format }| {
+                        FieldDescription::new(text(name), 0, 0, *type_oid, *type_size, -1, *format)
+                    })
+                    .collect(),
+            )),
+            Self::Row(values) => Pgwire::DataRow(row(values)),
             Self::CommandComplete(tag) => Pgwire::CommandComplete(CommandComplete::new(text(tag))),
             Self::Error(fields) => Pgwire::ErrorResponse(ErrorResponse::new(fields.list())),
             Self::Notice(fields) => Pgwire::NoticeResponse(NoticeResponse::new(fields.list())),
@@ -186,6 +212,20 @@ fn text_row(values: &[&str]) -> DataRow {
     DataRow::new(data, i16::try_from(values.len()).unwrap_or(0))
 }
 
+fn row(values: &[Option<Bytes>]) -> DataRow {
+    let mut data = BytesMut::new();
+    for value in values {
+        match value {
+            Some(value) => {
+                data.put_u32(u32::try_from(value.len()).unwrap_or(0));
+                data.put(&value[..]);
+            }
+            None => data.put_i32(-1),
+        }
+    }
+    DataRow::new(data, i16::try_from(values.len()).unwrap_or(0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,6 +242,13 @@ mod tests {
         assert_eq!(bytes(&Backend::ReadyForQuery(TransactionStatus::Failed)), b"Z\0\0\0\x05E");
         assert_eq!(bytes(&Backend::CommandComplete("SELECT 1")), b"C\0\0\0\x0dSELECT 1\0");
         assert_eq!(bytes(&Backend::TextRow(&["on"])), b"D\0\0\0\x0c\0\x01\0\0\0\x02on");
+        assert_eq!(
+            bytes(&Backend::Row(&[None, Some(Bytes::from_static(b"x"))])),
+            b"D\0\0\0\x0f\0\x02\xff\xff\xff\xff\0\0\0\x01x"
+        );
+        let columns = [Column { name: "n", type_oid: 20, type_size: 8, format: 1 }];
+        let expected = b"T\0\0\0\x1a\0\x01n\0\0\0\0\0\0\0\0\0\0\x14\0\x08\xff\xff\xff\xff\0\x01";
+        assert_eq!(bytes(&Backend::Columns(&columns)), expected);
         let key = Backend::BackendKeyData { process_id: 1, key: Bytes::from_static(&[9; 4]) };
         assert_eq!(bytes(&key), b"K\0\0\0\x0c\0\0\0\x01\x09\x09\x09\x09");
     }

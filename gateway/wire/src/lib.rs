@@ -23,7 +23,7 @@ mod frontend;
 mod fuzz;
 mod startup;
 
-pub use backend::{Backend, ErrorFields, TooLong, TransactionStatus};
+pub use backend::{Backend, Column, ErrorFields, TooLong, TransactionStatus};
 pub use decoder::{Decoder, Limits, Phase, Violation};
 pub use frames::{BrokenFrame, Rows, split_rows, with_formats};
 pub use frontend::{Answer, Bind, Frontend, Malformed, Parse, Target};

@@ -27,6 +27,7 @@ impl<'m> Resolver<'m> {
                 Ok(())
             }
             Expression::EverythingOf(path) => {
+                self.unqualify_redirected(path, 2);
                 self.whole_row(path);
                 Ok(())
             }

@@ -18,7 +18,7 @@ use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use passgate_policy::{ColumnUse, FunctionUse, Place, TableUse, Unlinked};
+use passgate_policy::{ColumnUse, FunctionUse, Place, Redirect, TableUse, Unlinked};
 
 use self::columns::{Column, Columns, List, implied, implied_name, value};
 use self::flow::{Edge, Flow, Node, Reference};
@@ -60,8 +60,8 @@ pub(super) struct FoundView {
 }
 
 /// Resolves a query in place.
-pub(super) fn resolve(query: &mut Query, model: &Model) -> Result<Found> {
-    let mut resolver = Resolver::new(model, model.snapshot().default_schema());
+pub(super) fn resolve(query: &mut Query, model: &Model, redirects: &[Redirect]) -> Result<Found> {
+    let mut resolver = Resolver { redirects, ..Resolver::new(model, model.snapshot().default_schema()) };
     let shape = resolver.query(query)?;
     resolver.must_be_whole()?;
     let answer: Vec<Node> = shape.columns.nodes().collect();
@@ -150,6 +150,8 @@ struct Resolver<'m> {
     model: &'m Model,
     /// The schema of names without one.
     schema: &'m str,
+    /// Tables to put in place of others.
+    redirects: &'m [Redirect],
     found: Found,
     common_tables: Vec<CommonTable<'m>>,
     frames: Vec<FromScope<'m>>,
@@ -165,6 +167,7 @@ impl<'m> Resolver<'m> {
         Self {
             model,
             schema,
+            redirects: &[],
             found: Found::default(),
             common_tables: Vec::new(),
             frames: Vec::new(),
@@ -394,7 +397,10 @@ impl<'m> Resolver<'m> {
                         open |= self.add_given(&mut list, given)?;
                     }
                 }
-                Item::EverythingOf(path) => open |= self.add_everything_of(&mut list, path)?,
+                Item::EverythingOf(path) => {
+                    self.unqualify_redirected(path, 2);
+                    open |= self.add_everything_of(&mut list, path)?;
+                }
                 Item::FieldsOf(of) => {
                     let from = self.edges.len();
                     self.expression(of)?;

@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use passgate_policy::{FunctionUse, Place, TableFacts, TableKind, TableName, TableUse};
+use passgate_policy::{FunctionUse, Place, Redirect, TableFacts, TableKind, TableName, TableUse};
 
 use super::columns::Columns;
 use super::{Leaf, Resolver, Result};
 use crate::catalog::Snapshot;
 use crate::plan::model::{Entry, Unreadable, ViewBody};
-use crate::plan::{Error, functions};
+use crate::plan::{Error, OWN_SCHEMA, functions};
 use crate::statement::SYNTAX_FUNCTIONS;
 use crate::statement::tree::{Alias, Arguments, Expression, Literal, Name, Path, Type};
 
@@ -27,6 +27,9 @@ impl<'m> Resolver<'m> {
             return Err(Error::new("0A000", format!("system catalog \"{table}\" is not served by the gateway"))
                 .at(at)
                 .hint("psql's \\d and the like read it. Name tables directly; SHOW tells settings."));
+        }
+        if schema == OWN_SCHEMA {
+            return Err(Error::own_schema(&table, at));
         }
         let known = self.model.relation(&schema, &table);
         let built_on = known.map_or_else(|| Arc::from([]), |entry| Arc::clone(&entry.built_on));
@@ -76,6 +79,35 @@ impl<'m> Resolver<'m> {
         };
         self.found.functions.extend(functions.iter().map(|function| FunctionUse { at, ..function.clone() }));
         self.found.unreadable.extend(unreadable.iter().map(|unreadable| (Arc::clone(unreadable), at)));
+    }
+
+    /// Puts another table in place of one, under the name by which the statement knows it.
+    pub(super) fn redirect(&mut self, name: &mut Path, alias: &mut Option<Alias>) -> Result<()> {
+        let is_common = |single: &Name| self.common_tables.iter().any(|common| common.name == single.text);
+        if self.redirects.is_empty() || matches!(name.0.as_slice(), [single] if is_common(single)) {
+            return Ok(());
+        }
+        let (schema, table) = self.table_name(name)?;
+        let Some(redirect) = self.redirected_from(&schema, &table) else { return Ok(()) };
+        let at = name.0.first().map_or(Place { line: 1, column: 1 }, |name| name.at);
+        let to = [&redirect.to.schema, &redirect.to.table];
+        *name = Path(to.map(|text| Name { text: text.clone(), at }).into());
+        alias.get_or_insert_with(|| Alias { name: Name { text: table, at }, columns: Vec::new() });
+        Ok(())
+    }
+
+    fn redirected_from(&self, schema: &str, table: &str) -> Option<&Redirect> {
+        let source = self.snapshot().source();
+        let is_meant = |from: &TableName| from.schema == schema && from.table == table && from.source == *source;
+        self.redirects.iter().find(|redirect| is_meant(&redirect.from))
+    }
+
+    /// `schema.table` before a column or `.*`: a redirected table goes by its own name only.
+    pub(super) fn unqualify_redirected(&self, path: &mut Path, parts: usize) {
+        let redirected = |schema: &Name, table: &Name| self.redirected_from(&schema.text, &table.text).is_some();
+        if path.0.len() == parts && matches!(path.0.as_slice(), [schema, table, ..] if redirected(schema, table)) {
+            path.0.remove(0);
+        }
     }
 
     /// Schema and table of a name. What PostgreSQL's own catalog would answer is named as such, never as the user's.
@@ -139,6 +171,7 @@ impl<'m> Resolver<'m> {
         if path.0.len() == 4 && path.0.first().is_some_and(|name| name.text == self.snapshot().source().as_str()) {
             path.0.remove(0);
         }
+        self.unqualify_redirected(path, 3);
         let found = self.find(path);
         let leaf = found.and_then(|(depth, index)| self.frames.get(depth)?.leaves.get(index));
         // `t.f` is `f(t)` to PostgreSQL where t has no column f.
@@ -211,6 +244,9 @@ impl<'m> Resolver<'m> {
             }
             [] => return Err(Error::internal()),
         };
+        if schema == OWN_SCHEMA {
+            return Err(Error::own_schema(&name, at));
+        }
         let known = if schema == "pg_catalog" {
             functions::is_built_in(&name)
         } else {

@@ -40,6 +40,7 @@ impl<'m> Resolver<'m> {
                 if let Some(sample) = sample {
                     self.shaping(|this| this.expression(&mut sample.percent))?;
                 }
+                self.redirect(name, alias)?;
                 let leaf = self.table(name, alias.as_ref())?;
                 let whole = leaf.whole && sample.is_none();
                 self.add_leaf(leaf)?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,54 +12,77 @@ use passgate_policy::{PolicyFile, PolicySet, SourceName, compile};
 use passgate_wire as wire;
 use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};
 use serde_json::json;
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::watch;
 
 use super::fake::{FakeConnector, Script, Stage};
+use crate::approvals::Approvals;
 use crate::audit::Audit;
 use crate::auth::{self, MethodConfig, Methods, SignIn};
-use crate::session::{Cancels, Client, Config, Services, Shutdown, serve};
+use crate::session::{Cancels, Client, Config, PolicyStatus, Services, Shutdown, serve};
 use crate::sources::Sources;
 use crate::statement;
+use crate::store::Store;
 
 /// A gateway without listeners, and a source behind it.
-pub(super) struct World {
+pub(in crate::session) struct World {
     services: Arc<Services>,
+    policies: watch::Sender<Arc<PolicySet>>,
+    /// Where its records and its store are.
+    folder: PathBuf,
+    kept: Option<TempDir>,
     sign_in: Arc<SignIn>,
     shutdown: watch::Sender<Shutdown>,
-    policies: watch::Sender<Arc<PolicySet>>,
     stage: Arc<Stage>,
 }
 
 /// Everybody reads the schema `public`, and otherwise only what always holds.
-fn policies() -> PolicySet {
-    policy(r#"{ "name": "public-only", "check": "schema_whitelist", "schemas": ["public"] }"#)
+fn policies(more: &str) -> PolicySet {
+    let public = r#"{ "name": "public-only", "check": "schema_whitelist", "schemas": ["public"] }"#;
+    compiled(&[("public.json", public), ("more.json", more)])
 }
 
-fn policy(text: &str) -> PolicySet {
-    let file = PolicyFile { path: "policy.json".to_owned(), text: text.to_owned() };
-    compile(&[file], None, &passgate_policy::NoSql).unwrap()
+fn compiled(files: &[(&str, &str)]) -> PolicySet {
+    let file = |(path, text): &(&str, &str)| PolicyFile { path: (*path).to_owned(), text: (*text).to_owned() };
+    compile(&files.iter().map(file).collect::<Vec<_>>(), None, &passgate_policy::NoSql).unwrap()
 }
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl World {
-    pub(super) fn new(script: Script) -> Self {
-        Self::with_audit(script, Audit::start(&crate::audit::Config::default(), Path::new(".")).unwrap())
+    pub(in crate::session) fn new(script: Script) -> Self {
+        Self::with_policies(script, "[]")
     }
 
     /// A world that keeps its records in `audit.jsonl` in this folder.
-    pub(super) fn recorded_in(folder: &Path, script: Script) -> Self {
-        let sinks = serde_json::from_value(json!([{ "type": "file", "path": "audit.jsonl" }])).unwrap();
-        Self::with_audit(script, Audit::start(&sinks, folder).unwrap())
+    pub(in crate::session) fn recorded_in(folder: &Path, script: Script) -> Self {
+        Self::in_folder(script, "[]", folder.to_owned(), None)
     }
 
-    fn with_audit(script: Script, audit: Audit) -> Self {
+    /// A world with more policies than that everybody reads the schema `public`.
+    pub(in crate::session) fn with_policies(script: Script, more: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self::in_folder(script, more, folder.path().to_owned(), Some(folder))
+    }
+
+    /// The gateway after a restart: other sessions, the same store and the same records.
+    pub(in crate::session) fn again(self, script: Script, more: &str) -> Self {
+        let Self { services, folder, kept, .. } = self;
+        drop(services);
+        Self::in_folder(script, more, folder, kept)
+    }
+
+    fn in_folder(script: Script, more: &str, folder: PathBuf, kept: Option<TempDir>) -> Self {
+        let sinks = serde_json::from_value(json!([{ "type": "file", "path": "audit.jsonl" }])).unwrap();
+        let audit = Audit::start(&sinks, &folder).unwrap();
+        let store = Arc::new(open_store(&folder));
+        let approvals = Approvals::new(&crate::approvals::Config::default(), store.clone(), audit.clone());
         let stage = Arc::new(Stage::default());
         *stage.script.lock().unwrap() = script;
         let connector = FakeConnector { name: SourceName::new("warehouse"), stage: stage.clone() };
         let source = Source { connector: Arc::new(connector), default_schema: "public".to_owned() };
-        let policies = watch::Sender::new(Arc::new(policies()));
+        let policies = watch::Sender::new(Arc::new(policies(more)));
         let services = Services {
             config: Config { prepared_statements_max: 3, answer_bytes_max: 30_000_000, ..Config::default() },
             statement_limits: statement::Limits::default(),
@@ -67,27 +90,49 @@ impl World {
             policies: policies.subscribe(),
             rewriter: Arc::new(crate::plan::Rewriter::new(None)),
             audit,
+            policy_status: watch::channel(PolicyStatus::default()).1,
+            store,
+            approvals,
             cancels: Arc::new(Cancels::default()),
         };
         let shutdown = watch::Sender::new(Shutdown::Open);
-        Self { services: Arc::new(services), sign_in: sign_in(), shutdown, policies, stage }
+        Self { services: Arc::new(services), policies, folder, kept, sign_in: sign_in(), shutdown, stage }
     }
 
     /// Puts one policy in the place of all.
-    pub(super) fn reload(&self, text: &str) {
-        self.policies.send_replace(Arc::new(policy(text)));
+    pub(in crate::session) fn reload(&self, text: &str) {
+        self.policies.send_replace(Arc::new(compiled(&[("policy.json", text)])));
+    }
+
+    /// Puts others in the place of the policies that the world was made with.
+    pub(in crate::session) fn reload_more(&self, more: &str) {
+        self.policies.send_replace(Arc::new(policies(more)));
+    }
+
+    /// The audit log so far.
+    pub(in crate::session) fn audited(&self) -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(self.folder.join("audit.jsonl")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// Signs alice in and returns the greeting.
-    pub(super) async fn connect(&self, parameters: &[(&str, &str)]) -> (TestClient, Vec<String>) {
+    pub(in crate::session) async fn connect(&self, parameters: &[(&str, &str)]) -> (TestClient, Vec<String>) {
         let mut client = self.open("alice", parameters);
         client.sign_in("pencil").await;
         let greeting = client.answer().await;
         (client, greeting)
     }
 
+    /// Signs somebody in: `alice`, `bob`, or `carol`, who is a `data_owner`.
+    pub(in crate::session) async fn connect_as(&self, person: &str) -> TestClient {
+        let mut client = self.open(person, &[]);
+        client.sign_in("pencil").await;
+        client.answer().await;
+        client
+    }
+
     /// The error that a connection ends with.
-    pub(super) async fn fail(&self, user: &str, password: &str, parameters: &[(&str, &str)]) -> String {
+    pub(in crate::session) async fn fail(&self, user: &str, password: &str, parameters: &[(&str, &str)]) -> String {
         let mut client = self.open(user, parameters);
         client.sign_in(password).await;
         let answer = client.answer().await;
@@ -112,36 +157,36 @@ impl World {
         TestClient { stream: near, received: BytesMut::new(), out: BytesMut::new(), key: None }
     }
 
-    pub(super) async fn cancel(&self, client: &TestClient) {
+    pub(in crate::session) async fn cancel(&self, client: &TestClient) {
         let (process_id, key) = client.key.clone().unwrap();
         self.services.cancels.cancel(&wire::Cancel { process_id, key }).await;
     }
 
-    pub(super) fn drain(&self) {
+    pub(in crate::session) fn drain(&self) {
         self.shutdown.send_replace(Shutdown::Draining);
     }
 
-    pub(super) fn add(&self, text: &str, batches: Vec<passgate_connectors::Batch>) {
+    pub(in crate::session) fn add(&self, text: &str, batches: Vec<passgate_connectors::Batch>) {
         self.stage.add(text, batches);
     }
 
-    pub(super) fn log(&self) -> Vec<String> {
+    pub(in crate::session) fn log(&self) -> Vec<String> {
         self.stage.log.lock().unwrap().clone()
     }
 
-    pub(super) fn saw(&self, expected: &[&str]) {
+    pub(in crate::session) fn saw(&self, expected: &[&str]) {
         assert_eq!(self.log(), expected);
     }
 
-    pub(super) fn settings(&self) -> BTreeMap<String, String> {
+    pub(in crate::session) fn settings(&self) -> BTreeMap<String, String> {
         self.stage.settings.lock().unwrap().clone()
     }
 
-    pub(super) fn batches_pulled(&self) -> usize {
+    pub(in crate::session) fn batches_pulled(&self) -> usize {
         *self.stage.pulled.lock().unwrap()
     }
 
-    pub(super) async fn wait_for(&self, line: &str) {
+    pub(in crate::session) async fn wait_for(&self, line: &str) {
         let seen = async {
             loop {
                 let changed = self.stage.changed.notified();
@@ -155,10 +200,23 @@ impl World {
     }
 }
 
+/// Opened where there is time to wait: the tests' worlds are made without waiting.
+fn open_store(folder: &Path) -> Store {
+    let folder = folder.to_owned();
+    let open = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(Store::open(&crate::store::Config::default(), &folder)).unwrap()
+    };
+    std::thread::spawn(open).join().unwrap()
+}
+
 fn sign_in() -> Arc<SignIn> {
     let folder = tempfile::tempdir().unwrap();
     let verifier = auth::scram::stored_verifier("pencil", auth::scram::ITERATIONS_DEFAULT);
-    let people = format!("people:\n  - name: alice\n    verifier: \"{verifier}\"\n");
+    let person = |name: &str, roles: &str| json!({ "name": name, "verifier": verifier, "roles": [roles] });
+    let people =
+        json!({ "people": [person("alice", "analyst"), person("bob", "analyst"), person("carol", "data_owner")] });
+    let people = people.to_string();
     std::fs::write(folder.path().join("people.yaml"), people).unwrap();
     let block: MethodConfig =
         serde_json::from_value(json!({ "name": "people", "type": "scram", "file": "people.yaml" })).unwrap();
@@ -167,7 +225,7 @@ fn sign_in() -> Arc<SignIn> {
     Arc::new(methods.sign_in(&["people".to_owned()]).unwrap())
 }
 
-pub(super) struct TestClient {
+pub(in crate::session) struct TestClient {
     stream: DuplexStream,
     received: BytesMut,
     out: BytesMut,
@@ -190,20 +248,20 @@ impl TestClient {
         self.raw(b'p', &last).flush().await;
     }
 
-    pub(super) async fn query(&mut self, text: &str) -> Vec<String> {
+    pub(in crate::session) async fn query(&mut self, text: &str) -> Vec<String> {
         self.send_query(text).await;
         self.answer().await
     }
 
-    pub(super) async fn send_query(&mut self, text: &str) {
+    pub(in crate::session) async fn send_query(&mut self, text: &str) {
         self.raw(b'Q', format!("{text}\0").as_bytes()).flush().await;
     }
 
-    pub(super) fn parse(&mut self, name: &str, text: &str) -> &mut Self {
+    pub(in crate::session) fn parse(&mut self, name: &str, text: &str) -> &mut Self {
         self.raw(b'P', format!("{name}\0{text}\0\0\0").as_bytes())
     }
 
-    pub(super) fn bind(&mut self, portal: &str, statement: &str, values: &[&str]) -> &mut Self {
+    pub(in crate::session) fn bind(&mut self, portal: &str, statement: &str, values: &[&str]) -> &mut Self {
         let mut body = format!("{portal}\0{statement}\0\0\0").into_bytes();
         body.put_u16(u16::try_from(values.len()).unwrap());
         for value in values {
@@ -214,32 +272,32 @@ impl TestClient {
         self.raw(b'B', &body)
     }
 
-    pub(super) fn execute(&mut self, portal: &str, rows_max: u32) -> &mut Self {
+    pub(in crate::session) fn execute(&mut self, portal: &str, rows_max: u32) -> &mut Self {
         let mut body = format!("{portal}\0").into_bytes();
         body.put_u32(rows_max);
         self.raw(b'E', &body)
     }
 
-    pub(super) fn describe_statement(&mut self, name: &str) -> &mut Self {
+    pub(in crate::session) fn describe_statement(&mut self, name: &str) -> &mut Self {
         self.raw(b'D', format!("S{name}\0").as_bytes())
     }
 
-    pub(super) fn describe_portal(&mut self, name: &str) -> &mut Self {
+    pub(in crate::session) fn describe_portal(&mut self, name: &str) -> &mut Self {
         self.raw(b'D', format!("P{name}\0").as_bytes())
     }
 
-    pub(super) fn sync(&mut self) -> &mut Self {
+    pub(in crate::session) fn sync(&mut self) -> &mut Self {
         self.raw(b'S', b"")
     }
 
-    pub(super) fn raw(&mut self, kind: u8, body: &[u8]) -> &mut Self {
+    pub(in crate::session) fn raw(&mut self, kind: u8, body: &[u8]) -> &mut Self {
         self.out.put_u8(kind);
         self.out.put_u32(u32::try_from(body.len() + 4).unwrap());
         self.out.put(body);
         self
     }
 
-    pub(super) async fn terminate(&mut self) {
+    pub(in crate::session) async fn terminate(&mut self) {
         self.raw(b'X', b"").flush().await;
         assert!(self.frame().await.is_none());
     }
@@ -250,7 +308,7 @@ impl TestClient {
     }
 
     /// Everything up to ReadyForQuery or the end of the connection.
-    pub(super) async fn answer(&mut self) -> Vec<String> {
+    pub(in crate::session) async fn answer(&mut self) -> Vec<String> {
         self.flush().await;
         let mut lines = Vec::new();
         loop {
@@ -346,11 +404,20 @@ fn columns(mut body: Bytes) -> Vec<String> {
         .collect()
 }
 
-fn values(mut body: Bytes) -> Vec<String> {
-    (0..body.get_u16())
-        .map(|_| {
-            let length = body.get_u32();
-            String::from_utf8(body.split_to(usize::try_from(length).unwrap()).to_vec()).unwrap()
-        })
-        .collect()
+fn values(mut body: Bytes) -> Values {
+    let value = |body: &mut Bytes| {
+        let length = usize::try_from(body.get_i32()).ok()?;
+        Some(String::from_utf8(body.split_to(length).to_vec()).unwrap())
+    };
+    Values((0..body.get_u16()).map(|_| value(&mut body)).collect())
+}
+
+/// A row, with NULL where there is no value.
+struct Values(Vec<Option<String>>);
+
+impl std::fmt::Debug for Values {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown = |value: &Option<String>| value.as_ref().map_or("NULL".to_owned(), |value| format!("{value:?}"));
+        write!(formatter, "[{}]", self.0.iter().map(shown).collect::<Vec<_>>().join(", "))
+    }
 }

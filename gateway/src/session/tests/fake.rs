@@ -24,30 +24,30 @@ enum Answer {
 
 /// What will be asked, in order, and what is answered.
 #[derive(Clone, Default)]
-pub(super) struct Script {
+pub(in crate::session) struct Script {
     answers: VecDeque<(String, Answer)>,
     descriptions: BTreeMap<String, Vec<u32>>,
 }
 
 impl Script {
-    pub(super) fn answer(self, text: &str, batches: Vec<Batch>) -> Self {
+    pub(in crate::session) fn answer(self, text: &str, batches: Vec<Batch>) -> Self {
         self.then(text, Answer::Batches(batches))
     }
 
-    pub(super) fn fail(self, text: &str, error: Error) -> Self {
+    pub(in crate::session) fn fail(self, text: &str, error: Error) -> Self {
         self.then(text, Answer::Fail(Arc::new(Mutex::new(Some(error)))))
     }
 
     /// Runs until it is cancelled.
-    pub(super) fn hang(self, text: &str) -> Self {
+    pub(in crate::session) fn hang(self, text: &str) -> Self {
         self.then(text, Answer::Hang)
     }
 
-    pub(super) fn slow(self, text: &str, wait: Duration, batches: Vec<Batch>) -> Self {
+    pub(in crate::session) fn slow(self, text: &str, wait: Duration, batches: Vec<Batch>) -> Self {
         self.then(text, Answer::Slow(wait, batches))
     }
 
-    pub(super) fn describe(mut self, text: &str, parameters: &[u32]) -> Self {
+    pub(in crate::session) fn describe(mut self, text: &str, parameters: &[u32]) -> Self {
         self.descriptions.insert(text.to_owned(), parameters.to_vec());
         self
     }
@@ -59,7 +59,7 @@ impl Script {
 }
 
 /// The rows of one column `a`, a hundred a batch, from RowDescription to the tag.
-pub(super) fn rows(values: &[&str]) -> Vec<Batch> {
+pub(in crate::session) fn rows(values: &[&str]) -> Vec<Batch> {
     let mut batches = vec![Batch::Fields(fields())];
     for chunk in values.chunks(100) {
         let mut frames = BytesMut::new();
@@ -90,29 +90,29 @@ fn fields() -> Bytes {
 
 /// What the fake and the test share.
 #[derive(Default)]
-pub(super) struct Stage {
-    pub(super) script: Mutex<Script>,
-    pub(super) log: Mutex<Vec<String>>,
-    pub(super) changed: Notify,
-    pub(super) settings: Mutex<BTreeMap<String, String>>,
-    pub(super) pulled: Mutex<usize>,
+pub(in crate::session) struct Stage {
+    pub(in crate::session) script: Mutex<Script>,
+    pub(in crate::session) log: Mutex<Vec<String>>,
+    pub(in crate::session) changed: Notify,
+    pub(in crate::session) settings: Mutex<BTreeMap<String, String>>,
+    pub(in crate::session) pulled: Mutex<usize>,
 }
 
 impl Stage {
-    pub(super) fn say(&self, line: impl Into<String>) {
+    pub(in crate::session) fn say(&self, line: impl Into<String>) {
         self.log.lock().unwrap().push(line.into());
         self.changed.notify_waiters();
     }
 
-    pub(super) fn add(&self, text: &str, batches: Vec<Batch>) {
+    pub(in crate::session) fn add(&self, text: &str, batches: Vec<Batch>) {
         let mut script = self.script.lock().unwrap();
         script.answers.push_back((text.to_owned(), Answer::Batches(batches)));
     }
 }
 
-pub(super) struct FakeConnector {
-    pub(super) name: SourceName,
-    pub(super) stage: Arc<Stage>,
+pub(in crate::session) struct FakeConnector {
+    pub(in crate::session) name: SourceName,
+    pub(in crate::session) stage: Arc<Stage>,
 }
 
 impl Connector for FakeConnector {
