@@ -267,9 +267,8 @@ fn a_permit_is_for_one_statement() {
     assert_ne!(one.digest, plan("EXPLAIN SELECT 1").unwrap().digest);
 }
 
-#[test]
-fn the_request_holds_what_was_found() {
-    let identity = Arc::new(Identity {
+fn somebody() -> Arc<Identity> {
+    Arc::new(Identity {
         person: passgate_policy::PersonName::new("ana"),
         subject: "ana".to_owned(),
         email: None,
@@ -278,7 +277,12 @@ fn the_request_holds_what_was_found() {
         roles: BTreeSet::new(),
         claims: serde_json::Map::new(),
         proof: passgate_policy::Proof { method: "scram", issuer: "people".to_owned(), expires_at: None },
-    });
+    })
+}
+
+#[test]
+fn the_request_holds_what_was_found() {
+    let identity = somebody();
     let facts = Facts {
         now: 0,
         application_name: String::new(),
@@ -410,5 +414,48 @@ fn tags_json_gives_tags_that_flow() {
         let of = |tags: &BTreeSet<passgate_policy::Tag>| tags.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(of(&facts.tags), ["phi"], "{name}");
         assert_eq!(of(&facts.column(column).unwrap().tags), ["pii.ssn"], "{name}.{column}");
+    }
+}
+
+#[test]
+fn a_redirected_table_keeps_the_name_by_which_the_statement_knows_it() {
+    let named = |table: &str| TableName {
+        source: SourceName::new("shop"),
+        schema: "sales".to_owned(),
+        table: table.to_owned(),
+    };
+    let rule = RuleReference { policy: "r".into(), file: "r.json".into(), line: 1 };
+    let redirects = [Redirect { from: named("orders"), to: named("regions"), rule }];
+    for (text, expected) in [
+        ("SELECT amount FROM orders", "SELECT amount FROM sales.regions AS orders"),
+        ("SELECT orders.amount FROM sales.orders", "SELECT orders.amount FROM sales.regions AS orders"),
+        ("SELECT sales.orders.amount FROM orders", "SELECT orders.amount FROM sales.regions AS orders"),
+        ("SELECT sales.orders.* FROM orders", "SELECT orders.* FROM sales.regions AS orders"),
+        ("SELECT o.amount FROM shop.sales.orders o", "SELECT o.amount FROM sales.regions AS o"),
+        ("WITH orders AS (SELECT 1) SELECT * FROM orders", "WITH orders AS (SELECT 1) SELECT * FROM orders"),
+        ("SELECT * FROM \"Orders\"", "SELECT * FROM sales.\"Orders\""),
+        (
+            "SELECT (SELECT max(amount) FROM orders) FROM customers",
+            "SELECT (SELECT pg_catalog.max(amount) FROM sales.regions AS orders) FROM sales.customers",
+        ),
+    ] {
+        let statement = parse(text, &Limits::default()).unwrap().remove(0);
+        let plan = redirect(&statement, &model(), &redirects).unwrap();
+        assert!(plan.is_redirected());
+        let expected = parse(expected, &Limits::default()).unwrap().remove(0);
+        let Kind::Query(expected) = expected.kind else { panic!("{text}") };
+        assert_eq!(plan.query.as_ref(), Some(&*expected), "{text}");
+        assert!(plan.tables.iter().all(|used| used.name().table != "orders"), "{text}");
+        let request = request(&plan, &somebody(), Facts::default());
+        assert_eq!(request.redirected, [named("orders")]);
+    }
+}
+
+#[test]
+fn the_gateways_own_schema_is_no_schema_of_a_source() {
+    for text in ["SELECT * FROM passgate.approvals, orders", "SELECT passgate.approve(id) FROM orders"] {
+        let error = plan(text).unwrap_err();
+        assert_eq!(error.sqlstate, "0A000", "{text}");
+        assert!(error.message.contains("passgate.appro"), "{error}");
     }
 }

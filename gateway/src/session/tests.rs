@@ -5,6 +5,7 @@
 
 pub(super) mod client;
 pub(super) mod fake;
+mod held;
 mod paths;
 
 use std::time::Duration;

@@ -154,7 +154,7 @@ impl World {
             shutdown: self.shutdown.subscribe(),
         };
         tokio::spawn(serve(Box::new(far), packet, client, self.services.clone(), PATIENCE));
-        TestClient { stream: near, received: BytesMut::new(), out: BytesMut::new(), key: None }
+        TestClient { stream: near, received: BytesMut::new(), out: BytesMut::new(), key: None, told: Vec::new() }
     }
 
     pub(in crate::session) async fn cancel(&self, client: &TestClient) {
@@ -230,6 +230,8 @@ pub(in crate::session) struct TestClient {
     received: BytesMut,
     out: BytesMut,
     key: Option<(i32, Bytes)>,
+    /// Detail and hint of every error and notice of the last answer.
+    pub(in crate::session) told: Vec<String>,
 }
 
 impl TestClient {
@@ -310,6 +312,7 @@ impl TestClient {
     /// Everything up to ReadyForQuery or the end of the connection.
     pub(in crate::session) async fn answer(&mut self) -> Vec<String> {
         self.flush().await;
+        self.told.clear();
         let mut lines = Vec::new();
         loop {
             let Some((kind, body)) = self.frame().await else {
@@ -320,6 +323,9 @@ impl TestClient {
                 let mut body = body;
                 self.key = Some((body.get_i32(), body));
                 continue;
+            }
+            if matches!(kind, b'E' | b'N') {
+                self.told.push(detail_and_hint(body.clone()));
             }
             lines.extend(line(kind, body));
             if kind == b'Z' {
@@ -383,12 +389,23 @@ fn text(body: &mut Bytes) -> String {
     text
 }
 
-fn error(mut body: Bytes) -> String {
+fn fields(mut body: Bytes) -> BTreeMap<char, String> {
     let mut fields = BTreeMap::new();
     while body.first().is_some_and(|&field| field != 0) {
         let field = char::from(body.get_u8());
         fields.insert(field, text(&mut body));
     }
+    fields
+}
+
+fn detail_and_hint(body: Bytes) -> String {
+    let fields = fields(body);
+    let field = |name: char| fields.get(&name).map_or("", String::as_str);
+    format!("{} {}", field('D'), field('H'))
+}
+
+fn error(body: Bytes) -> String {
+    let fields = fields(body);
     format!("{} {} {}", fields[&'S'], fields[&'C'], fields[&'M'])
 }
 
