@@ -6,7 +6,7 @@ use passgate_policy::{NoSql, PolicyFile, PolicySet, SourceName, TableName, compi
 
 fn compiled(text: &str) -> PolicySet {
     let file = PolicyFile { path: "policies/tags.json".to_owned(), text: text.to_owned() };
-    compile(&[file], None, &NoSql).unwrap_or_else(|problems| panic!("{problems:?}"))
+    compile(&[file], None, &NoSql).map_err(|problems| format!("{problems:?}")).unwrap()
 }
 
 fn table(source: &str, schema: &str, table: &str) -> TableName {

@@ -1,6 +1,7 @@
 //! Which columns a statement uses: cases in `columns.txt`, and properties that hold for any statement.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use passgate_connectors::{Relation, RelationKind};
@@ -231,5 +232,8 @@ fn the_columns_of_views_have_the_tags_of_what_they_are_made_of() {
         ("odd", "o", "pii.ssn"),
     ] {
         assert_eq!(tags(table, column), expected, "{table}.{column}");
+        let column = model.relation("sales", table).unwrap().facts.column(column).unwrap().clone();
+        let inherited = if table == "t" { BTreeSet::new() } else { column.tags };
+        assert_eq!(column.inherited_tags, inherited, "{table}.{}", column.name);
     }
 }

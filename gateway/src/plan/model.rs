@@ -180,6 +180,7 @@ fn tagged(facts: &TableFacts, snapshot: &Snapshot, policies: &PolicySet) -> Tabl
     for column in &mut tagged.columns {
         column.tags.extend(policies.tags_of_column(&facts.name, &column.name));
     }
+    let own = tagged.tags.clone();
     for other in facts.parents.iter().chain(&facts.reads) {
         tagged.tags.extend(policies.tags_of_table(other));
         let Some(entry) = snapshot.relation(&other.schema, &other.table) else { continue };
@@ -192,11 +193,15 @@ fn tagged(facts: &TableFacts, snapshot: &Snapshot, policies: &PolicySet) -> Tabl
             }
         }
     }
+    if facts.kind != TableKind::Table {
+        tagged.inherited_tags = tagged.tags.difference(&own).cloned().collect();
+    }
     tagged
 }
 
 /// Gives the columns of a view the tags of what they are made of; where that is not known, those of everything below.
 fn tag_columns(facts: &mut TableFacts, view: &Result<Arc<ViewBody>, Arc<Unreadable>>) {
+    let own: Vec<BTreeSet<Tag>> = facts.columns.iter().map(|column| column.tags.clone()).collect();
     match view {
         Ok(body) => {
             for (column, made_of) in facts.columns.iter_mut().zip(&body.columns) {
@@ -211,6 +216,9 @@ fn tag_columns(facts: &mut TableFacts, view: &Result<Arc<ViewBody>, Arc<Unreadab
             let tags: BTreeSet<Tag> = below.flat_map(|column| &column.tags).cloned().collect();
             facts.columns.iter_mut().for_each(|column| column.tags.extend(tags.iter().cloned()));
         }
+    }
+    for (column, own) in facts.columns.iter_mut().zip(own) {
+        column.inherited_tags = column.tags.difference(&own).cloned().collect();
     }
 }
 
