@@ -3,6 +3,7 @@
 //! Each test starts the gateway it needs and shares the servers behind it with the others.
 
 mod failures;
+mod governed;
 mod operation;
 mod paths;
 mod people;
