@@ -8,7 +8,7 @@
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Span, Token, TokenWithSpan, Word};
 
-use super::keywords::may_be_name;
+use super::keywords::{Category, category, may_be_name};
 use super::mark;
 
 /// `ONLY t`.
@@ -181,6 +181,11 @@ impl Pass {
     }
 
     fn word(&mut self, word: &Word) {
+        if self.before() == Some(&Token::Period) && category(word) == Some(Category::Reserved) {
+            // Behind a point any word is a name.
+            let named = Token::make_word(&folded(word), Some('"'));
+            return self.replace(1, TokenWithSpan { token: named, span: self.span() });
+        }
         let relation = std::mem::take(&mut self.frame.relation);
         let folded = if word.quote_style.is_none() { word.value.to_ascii_lowercase() } else { String::new() };
         match folded.as_str() {
@@ -218,7 +223,9 @@ impl Pass {
             "grouping" if self.words(1, &["sets"]) && self.ahead(2) == Some(&Token::LParen) => self.grouping_sets(),
             // To the parser, both are char; without a length, neither has one before a string.
             "national" if self.words(1, &["char"]) || self.words(1, &["character"]) => self.at += 1,
-            "nchar" => self.replace(1, TokenWithSpan { token: Token::make_word("char", None), span: self.span() }),
+            "nchar" if self.before() == Some(&Token::DoubleColon) || self.types_what_follows() => {
+                self.replace(1, TokenWithSpan { token: Token::make_word("char", None), span: self.span() })
+            }
             word if ENDS_FROM.contains(&word) => {
                 self.frame.from = false;
                 self.take(1);
@@ -229,6 +236,12 @@ impl Pass {
             _ if relation && may_be_name(word) => self.relation_name(),
             _ => self.take(1),
         }
+    }
+
+    /// Whether a string, or a length and a string, comes behind the next word.
+    fn types_what_follows(&self) -> bool {
+        let length = self.ahead(1) == Some(&Token::LParen) && self.ahead(3) == Some(&Token::RParen);
+        matches!(self.ahead(if length { 4 } else { 1 }), Some(Token::SingleQuotedString(_)))
     }
 
     /// A table's or function's name in FROM. A star behind it says that children are read too, which is so anyway.

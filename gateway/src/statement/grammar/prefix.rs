@@ -41,10 +41,31 @@ fn word(parser: &mut Parser, word: &Word) -> Option<Result<Expr>> {
             return Some(parser.expect_token(&Token::LParen).and_then(|_| read(parser, first.span)));
         }
     }
+    if is_plain_name(parser, word) {
+        let name = parser.next_token();
+        return Some(Ok(Expr::Identifier(word.to_ident(name.span))));
+    }
     if is_word(&parser.peek_token_ref().token, "collation") && is_word(&parser.peek_nth_token_ref(1).token, "for") {
         return Some(collation_for(parser));
     }
     typed_literal(parser, word)
+}
+
+/// Whether a word that the parser takes for syntax is a name, since nothing of that syntax follows.
+fn is_plain_name(parser: &Parser, word: &Word) -> bool {
+    let next = &parser.peek_nth_token_ref(1).token;
+    match word.keyword {
+        Keyword::EXISTS | Keyword::TRIM => *next != Token::LParen,
+        Keyword::INTERVAL => !matches!(
+            next,
+            Token::LParen
+                | Token::SingleQuotedString(_)
+                | Token::EscapedStringLiteral(_)
+                | Token::UnicodeStringLiteral(_)
+                | Token::DollarQuotedString(_)
+        ),
+        _ => false,
+    }
 }
 
 /// `type 'text'`, for every type that is named like a function; the parser knows the others.
