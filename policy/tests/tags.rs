@@ -1,5 +1,7 @@
 //! What `tags.json` says of tables and columns, once compiled with the policies.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::collections::BTreeSet;
 
 use passgate_policy::{NoSql, PolicyFile, PolicySet, SourceName, TableName, compile};
