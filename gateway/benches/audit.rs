@@ -81,5 +81,6 @@ fn record(number: u32) -> Record {
         shadow: Vec::new(),
         tickets: Vec::new(),
         estimate: None,
+        identity: None,
     }
 }

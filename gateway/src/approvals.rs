@@ -531,6 +531,7 @@ fn of_nobody(ticket: &Ticket) -> Record {
         policy_revision: Some(ticket.binding.revision.clone()),
         rules: ticket.asks.iter().map(|ask| ask.rule.clone()).collect(),
         estimate: None,
+        identity: None,
         shadow: Vec::new(),
         tickets: Vec::new(),
     }

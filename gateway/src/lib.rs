@@ -3,7 +3,7 @@
 //! The folder list is the pipeline. A room imports only rooms to its right:
 //!
 //! ```text
-//! main, demo › serve › config › server › http, session › ask, approvals, sources › plan › statement, catalog, auth, audit › store, log › error
+//! main, demo › serve › config › server › http, session › ask, approvals, sources, rehearsal › plan › statement, catalog, auth, audit › store, log › error
 //! ```
 //!
 //! `tests/architecture.rs` fails on an import against this order.
@@ -18,6 +18,7 @@ pub mod error;
 pub mod http;
 pub mod log;
 pub mod plan;
+pub mod rehearsal;
 pub mod serve;
 pub mod server;
 pub mod session;

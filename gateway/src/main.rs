@@ -7,9 +7,11 @@ use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, Subcommand};
 use passgate::config::{self, Loaded, Problem};
+use passgate::rehearsal::commands;
 use passgate::serve::{self, Running};
 use passgate::{audit, auth, demo, log};
 use passgate_connectors::Secret;
@@ -57,6 +59,9 @@ enum Command {
         #[arg(long)]
         connect: bool,
     },
+    /// Test, compare and explain policies. Nothing runs, and no source is asked but by `catalog`.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Work with the audit log.
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -92,6 +97,69 @@ struct SettingsFile {
 }
 
 #[derive(Subcommand, Debug)]
+enum PolicyCommand {
+    /// Play the cases (`*.test.json`) that sit beside policies.
+    ///
+    /// The folder's `catalog.json` says what the source holds. Exits with 1 where a case fails, and where there is none.
+    #[command(after_help = "Example:\n  passgate policy test policies")]
+    Test {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Say who would lose and who would gain by a change of policies.
+    ///
+    /// Decides every statement of an audit log again, under the old policies and under the new, as the person who asked
+    /// and at the moment they did. Exits with 1 where anything changes or cannot be told.
+    #[command(after_help = "Example:\n  passgate policy diff policies policies.new --against audit.jsonl")]
+    Diff {
+        /// The folder of policies as they are.
+        old: PathBuf,
+        /// The folder of policies as they would be.
+        new: PathBuf,
+        /// The audit log.
+        #[arg(long, value_name = "FILE")]
+        against: PathBuf,
+        /// What the source holds, as `passgate policy catalog` prints it. Default: catalog.json of the new folder, or of
+        /// the old.
+        #[arg(long, value_name = "FILE")]
+        catalog: Option<PathBuf>,
+    },
+    /// Say what policies would do with a statement, and why.
+    #[command(after_help = "Example:\n  passgate policy explain policies --as ana --group analysts \\\n      \
+                            --claim region=WEST 'SELECT * FROM analytics.members'")]
+    Explain {
+        /// The folder, with its `catalog.json`.
+        folder: PathBuf,
+        /// The statement.
+        statement: String,
+        /// Who asks.
+        #[arg(long = "as", value_name = "NAME", default_value = "somebody")]
+        name: String,
+        /// Their tenant.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// A group of theirs; may be given several times.
+        #[arg(long = "group", value_name = "GROUP")]
+        groups: Vec<String>,
+        /// A role of theirs; may be given several times.
+        #[arg(long = "role", value_name = "ROLE")]
+        roles: Vec<String>,
+        /// A claim of theirs; may be given several times. A value that is JSON is taken as such.
+        #[arg(long = "claim", value_name = "NAME=VALUE")]
+        claims: Vec<String>,
+    },
+    /// Print what a source holds as a `catalog.json`, with its service login.
+    #[command(after_help = "Example:\n  passgate policy catalog --config passgate.yaml > policies/catalog.json")]
+    Catalog {
+        #[command(flatten)]
+        settings: SettingsFile,
+        /// The source; may be left out where there is one.
+        #[arg(long)]
+        source: Option<String>,
+    },
+}
+
+#[derive(Subcommand, Debug)]
 enum AuditCommand {
     /// Say whether a log is as it was written, and if not, where it was changed, cut or reordered.
     #[command(after_help = "Examples:\n  passgate audit verify audit.jsonl\n  \
@@ -118,6 +186,7 @@ fn main() -> ExitCode {
         Command::Serve(settings) => serve_until_told(&settings.config),
         Command::Demo(options) => run_demo(options),
         Command::Check { settings, connect } => check(&settings.config, connect),
+        Command::Policy(command) => policy(command),
         Command::Audit(AuditCommand::Verify { file, key_file, expect_head }) => {
             verify(&file, key_file.as_deref(), expect_head)
         }
@@ -227,6 +296,25 @@ fn check(file: &Path, connect: bool) -> Result<(), Failure> {
         several => format!(", {several} warnings"),
     };
     print(&format!("{}: no errors{warnings}\n", loaded.file()))
+}
+
+fn policy(command: PolicyCommand) -> Result<(), Failure> {
+    match command {
+        PolicyCommand::Test { folder } => print(&commands::test(&folder)?),
+        PolicyCommand::Diff { old, new, against, catalog } => {
+            print(&commands::diff(&old, &new, &against, catalog.as_deref())?)
+        }
+        PolicyCommand::Explain { folder, statement, name, tenant, groups, roles, claims } => {
+            let asker = commands::Asker { name, tenant, groups, roles, claims };
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+            print(&commands::explain(&folder, &asker, &statement, i64::try_from(now).unwrap_or(i64::MAX))?)
+        }
+        PolicyCommand::Catalog { settings, source } => {
+            let loaded = config::load(&settings.config).map_err(summed_up)?;
+            let text = runtime()?.block_on(serve::catalog(&loaded, source.as_deref())).map_err(summed_up)?;
+            print(&text)
+        }
+    }
 }
 
 fn verify(file: &Path, key_file: Option<&Path>, expected: Option<audit::Link>) -> Result<(), Failure> {

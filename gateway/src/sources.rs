@@ -13,7 +13,7 @@ use passgate_connectors::{
     Batch, Bind, Caller, Cancel, Connector, Control, Description, Error, Query, SessionSettings, Source,
     TransactionStatus, Witness,
 };
-use passgate_policy::{Known, Permitted, PolicySet, SourceName, TableFacts};
+use passgate_policy::{Known, Permitted, PolicySet, SourceName};
 
 mod discretion;
 mod estimates;
@@ -109,12 +109,7 @@ impl Sources {
         for (name, entry) in &self.entries {
             known.add_source(name.clone());
             let Some(held) = entry.held() else { continue };
-            for relation in held.snapshot.relations() {
-                add_table(&mut known, &relation.facts);
-            }
-            for function in held.snapshot.functions() {
-                known.add_function(name.clone(), function.schema.clone(), function.name.clone(), &function.arguments);
-            }
+            held.snapshot.describe(&mut known);
         }
         known
     }
@@ -201,16 +196,6 @@ impl Sources {
         // Sessions ask `contains` first, and say 3D000 themselves.
         let cause = "there is no such source".to_owned();
         self.entries.get(name).ok_or_else(|| Error::Connection { source_name: name.to_string(), cause })
-    }
-}
-
-/// Adds a table with its columns and the tags of its comments.
-fn add_table(known: &mut Known, facts: &TableFacts) {
-    known.add_table(facts.name.clone());
-    facts.tags.iter().for_each(|tag| known.add_table_tag(tag.clone()));
-    for column in &facts.columns {
-        known.add_column(facts.name.clone(), column.name.clone(), column.type_name.clone());
-        column.tags.iter().for_each(|tag| known.add_column_tag(tag.clone()));
     }
 }
 

@@ -16,6 +16,7 @@ pub struct Estimated {
     /// The source's estimate.
     pub estimate: RecordedEstimate,
     /// The rows that were answered.
+    #[serde(rename = "rows_returned")]
     pub rows: u64,
     status: String,
 }
@@ -58,7 +59,7 @@ mod tests {
         let path = folder.path().join("audit.jsonl");
         let line = |status: &str, rows: u64| {
             format!(
-                r#"{{"event":"statement","source":"w","estimate":{{"rows":5.0,"bytes":1.0,"cost_units":2.5}},"rows":{rows},"status":"{status}"}}"#
+                r#"{{"event":"statement","source":"w","estimate":{{"rows":5.0,"bytes":1.0,"cost_units":2.5}},"rows_returned":{rows},"status":"{status}"}}"#
             )
         };
         let text = format!("cut off\n{}\n{}\n{{\"source\":\"w\"}}\n", line("ok", 7), line("cancelled", 9));

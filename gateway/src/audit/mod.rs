@@ -41,7 +41,7 @@ pub use chain::{Hash, Link, Malformed};
 pub use file::read_key;
 pub use history::{Estimated, RecordedEstimate};
 pub use parameters::Parameters;
-pub use record::{Event, Outcome, Record, Status, TicketNote};
+pub use record::{Event, Outcome, Record, RecordedIdentity, Status, TicketNote};
 pub use sinks::{Row, SINKS, SinkConfig};
 pub use verify::{Damage, Finding, Report, verify};
 

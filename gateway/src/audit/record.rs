@@ -109,6 +109,8 @@ pub struct Record {
     pub tickets: Vec<TicketNote>,
     /// What the source said that it would take, where a policy asked.
     pub estimate: Option<RecordedEstimate>,
+    /// What else is known of the person; on sign-ins only, which a session's statements point to.
+    pub identity: Option<RecordedIdentity>,
 }
 
 /// What is recorded of a ticket: both sides of it.
@@ -124,6 +126,56 @@ pub struct TicketNote {
     pub decided_by: Option<String>,
     /// Why, in their words.
     pub reason: Option<String>,
+}
+
+/// Claims of a token that say nothing of the person but only of the token.
+/// Source: <https://www.iana.org/assignments/jwt/jwt.xhtml>.
+const TOKEN_CLAIMS: [&str; 13] =
+    ["iss", "aud", "exp", "nbf", "iat", "jti", "nonce", "at_hash", "c_hash", "azp", "sid", "auth_time", "sub"];
+
+/// Bytes of a person's claims; where there are more, none is recorded.
+const CLAIMS_BYTES_MAX: usize = 8192;
+
+/// Entries of a person's groups and roles.
+const MEMBERSHIPS_MAX: usize = 1000;
+
+/// What policies may ask of a person, as it was when they signed in, so that a statement can be decided again later.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct RecordedIdentity {
+    /// The identity provider's own id.
+    pub subject: String,
+    /// E-mail address.
+    pub email: Option<String>,
+    /// Groups.
+    pub groups: Vec<String>,
+    /// Roles.
+    pub roles: Vec<String>,
+    /// Claims, without those that only speak of the token.
+    pub claims: serde_json::Map<String, serde_json::Value>,
+    /// Whether all of it is here: false where a list or the claims were too long.
+    pub complete: bool,
+}
+
+impl RecordedIdentity {
+    /// What is recorded of a person.
+    pub fn of(identity: &passgate_policy::Identity) -> Self {
+        let name = |text: &str| clip(text, NAME_BYTES_MAX).into_owned();
+        let mut claims = identity.claims.clone();
+        TOKEN_CLAIMS.iter().for_each(|claim| drop(claims.remove(*claim)));
+        let fits = serde_json::to_string(&claims).is_ok_and(|text| text.len() <= CLAIMS_BYTES_MAX);
+        if !fits {
+            claims.clear();
+        }
+        let complete = fits && identity.groups.len().max(identity.roles.len()) <= MEMBERSHIPS_MAX;
+        Self {
+            subject: name(&identity.subject),
+            email: identity.email.as_deref().map(name),
+            groups: identity.groups.iter().take(MEMBERSHIPS_MAX).map(|group| name(group)).collect(),
+            roles: identity.roles.iter().take(MEMBERSHIPS_MAX).map(|role| name(role.as_str())).collect(),
+            claims,
+            complete,
+        }
+    }
 }
 
 /// What came of it.
@@ -281,6 +333,8 @@ struct Known<'a> {
     tickets: Vec<TicketNote>,
     #[serde(skip_serializing_if = "Option::is_none")]
     estimate: Option<RecordedEstimate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<&'a RecordedIdentity>,
 }
 
 impl<'a> Known<'a> {
@@ -312,6 +366,7 @@ impl<'a> Known<'a> {
             shadow: clip_list(&record.shadow),
             tickets: record.tickets.iter().take(TICKETS_MAX).map(TicketNote::clipped).collect(),
             estimate: record.estimate,
+            identity: record.identity.as_ref(),
         }
     }
 }
@@ -385,6 +440,7 @@ pub(super) mod tests {
             shadow: Vec::new(),
             tickets: Vec::new(),
             estimate: None,
+            identity: None,
         }
     }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use passgate_connectors::{Function, Metadata, Relation, RelationKind};
-use passgate_policy::{ColumnFacts, SourceName, TableFacts, TableKind, TableName};
+use passgate_policy::{ColumnFacts, Known, SourceName, TableFacts, TableKind, TableName};
 
 /// What one source held when it was last read. Names resolve here and nowhere else.
 #[derive(Debug)]
@@ -101,6 +101,24 @@ impl Snapshot {
     /// The functions of this name that are not built in, which differ in their arguments.
     pub fn functions_named(&self, schema: &str, name: &str) -> &[Function] {
         self.functions.get(schema).and_then(|names| names.get(name)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Tells policies what there is: the source, its tables with their columns and the tags of its own comments, its
+    /// functions.
+    pub fn describe(&self, known: &mut Known) {
+        known.add_source(self.source.clone());
+        for facts in self.relations().map(|entry| &entry.facts) {
+            known.add_table(facts.name.clone());
+            facts.tags.iter().for_each(|tag| known.add_table_tag(tag.clone()));
+            for column in &facts.columns {
+                known.add_column(facts.name.clone(), column.name.clone(), column.type_name.clone());
+                column.tags.iter().for_each(|tag| known.add_column_tag(tag.clone()));
+            }
+        }
+        for function in self.functions() {
+            let Function { schema, name, arguments, .. } = function;
+            known.add_function(self.source.clone(), schema.clone(), name.clone(), arguments);
+        }
     }
 
     /// Whether there is a function of this name that is not built in.

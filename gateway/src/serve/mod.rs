@@ -35,7 +35,7 @@ use crate::store::Store;
 use parts::Parts;
 use readiness::Ready;
 
-pub use parts::{check, connect};
+pub use parts::{catalog, check, connect};
 
 /// A gateway at work. Dropping it ends nothing; see [`Running::drain`].
 pub struct Running {

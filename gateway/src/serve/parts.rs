@@ -9,8 +9,10 @@ use super::sign_in_problem;
 use passgate_policy::Known;
 
 use crate::auth::{Methods, SignIn};
+use crate::catalog::Snapshot;
 use crate::config::{Loaded, Problem};
 use crate::plan::Rewriter;
+use crate::rehearsal::catalog::Document;
 
 /// Characters of the secret that hashes are made with: fewer could be tried out.
 const HASH_SECRET_MIN: usize = 32;
@@ -42,6 +44,26 @@ pub async fn connect(loaded: &Loaded) -> Result<Vec<String>, Vec<Problem>> {
         }
     }
     if problems.is_empty() { Ok(answered) } else { Err(problems) }
+}
+
+/// What a source holds, as the `catalog.json` that policies are tested with: of the source of this name, or of the only
+/// one. It is read with the source's service login.
+pub async fn catalog(loaded: &Loaded, name: Option<&str>) -> Result<String, Vec<Problem>> {
+    let mut sources = sources(loaded)?;
+    let named = |problem: String| vec![loaded.problem(&["databases"], problem, None)];
+    let place = match name {
+        Some(name) => sources.iter().position(|source| source.connector.name().as_str() == name),
+        None => (sources.len() == 1).then_some(0),
+    };
+    let Some(place) = place else {
+        let names: Vec<&str> = sources.iter().map(|source| source.connector.name().as_str()).collect();
+        return Err(named(format!("name one of the sources with --source: {}", names.join(", "))));
+    };
+    let Source { connector, default_schema } = sources.swap_remove(place);
+    let metadata = connector.crawl(None).await.map_err(|error| named(error.to_string()))?;
+    let document = Document::of(&Snapshot::new(connector.name().clone(), default_schema, metadata));
+    let text = serde_json::to_string_pretty(&document).map_err(|error| named(error.to_string()))?;
+    Ok(text + "\n")
 }
 
 impl Parts {

@@ -1,18 +1,13 @@
 //! The policy folder, read and compiled.
 
-use std::ffi::OsStr;
-use std::fs;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use passgate_policy::{Known, PolicyFile, PolicySet, Sql};
+use passgate_policy::{Known, PolicySet, Sql};
 
 use crate::auth::Methods;
 use crate::config::{Place, Problem, Severity};
+use crate::rehearsal::folder::{Folder, Unreadable};
 use crate::session::{PolicyStatus, Reload};
-
-const FILES_MAX: usize = 1_000;
-const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// Policies, and what their author should know although they can be used.
 pub(super) struct Policies {
@@ -66,9 +61,8 @@ fn now() -> i64 {
     time::OffsetDateTime::now_utc().unix_timestamp()
 }
 
-/// Compiles every `*.json` and `*.jsonc` file of the policy folder, in the order of their names. `named` is the folder as
-/// the settings
-/// name it, relative to `settings_folder`: people who are refused are shown the first, and operators the whole path. A
+/// Compiles the policies of a folder, in the order of the files' names. `named` is the folder as the settings name it,
+/// relative to `settings_folder`: people who are refused are shown the first, and operators the whole path. A
 /// policy that names what is not `known` is a problem; a source that was not read yet may hold anything.
 pub(super) fn read(
     settings_folder: &Path,
@@ -77,25 +71,7 @@ pub(super) fn read(
     sql: &dyn Sql,
 ) -> Result<Policies, Vec<Problem>> {
     let folder = &settings_folder.join(named);
-    let paths = list(folder).map_err(|error| {
-        let message = format!("cannot read the policy folder {}: {error}", folder.display());
-        vec![problem(folder, message, Some("name a folder of *.json files, relative to the settings file"))]
-    })?;
-    if paths.len() > FILES_MAX {
-        let message = format!("there are more than {FILES_MAX} files in the policy folder {}", folder.display());
-        return Err(vec![problem(folder, message, None)]);
-    }
-    let read = |path: &PathBuf| {
-        let text = read_file(path)?;
-        let name = path.strip_prefix(settings_folder).unwrap_or(path);
-        Ok(PolicyFile { path: name.display().to_string(), text })
-    };
-    let (files, problems): (Vec<_>, Vec<_>) = paths.iter().map(read).partition(Result::is_ok);
-    let problems: Vec<Problem> = problems.into_iter().filter_map(Result::err).collect();
-    if !problems.is_empty() {
-        return Err(problems);
-    }
-    let files: Vec<PolicyFile> = files.into_iter().filter_map(Result::ok).collect();
+    let files = Folder::read(folder, settings_folder).map_err(unreadable)?.policies;
     let whole_path = |problem: &passgate_policy::Problem| {
         let file = settings_folder.join(&problem.file).display().to_string();
         Problem { file, ..Problem::from(problem.clone()) }
@@ -114,26 +90,6 @@ pub(super) fn read(
     }
 }
 
-fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder)?.take(FILES_MAX * 10) {
-        let path = entry?.path();
-        if path.file_name().and_then(OsStr::to_str).is_some_and(is_policy_file) {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths)
-}
-
-/// Whether a file of the folder is read as policies or as the classification: not what editors leave behind while they
-/// write, nor the cases and the catalog that policies are tested with.
-fn is_policy_file(name: &str) -> bool {
-    let hidden = name.starts_with('.');
-    let of_tests = name.ends_with(".test.json") || name.ends_with(".test.jsonc") || name == "catalog.json";
-    !hidden && !of_tests && (name.ends_with(".json") || name.ends_with(".jsonc"))
-}
-
 /// Adds who can sign in, so that a group or role that nobody has is found; where an identity provider says who may sign
 /// in, any may be there.
 pub(super) fn add_people(known: &mut Known, methods: &Methods) {
@@ -145,16 +101,8 @@ pub(super) fn add_people(known: &mut Known, methods: &Methods) {
     known.all_people_are_known();
 }
 
-fn read_file(path: &Path) -> Result<String, Problem> {
-    let cannot =
-        |error: &dyn std::fmt::Display| problem(path, format!("cannot read {}: {error}", path.display()), None);
-    let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(|error| cannot(&error))?;
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| cannot(&error))?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(cannot(&format!("it is larger than {FILE_BYTES_MAX} bytes")));
-    }
-    String::from_utf8(bytes).map_err(|_| cannot(&"it is not UTF-8 text"))
+fn unreadable(faults: Vec<Unreadable>) -> Vec<Problem> {
+    faults.into_iter().map(|fault| problem(&fault.path, fault.message, fault.hint)).collect()
 }
 
 fn problem(path: &Path, message: String, suggestion: Option<&str>) -> Problem {

@@ -207,6 +207,7 @@ impl Session<Ready> {
             shadow: Vec::new(),
             tickets: Vec::new(),
             estimate: None,
+            identity: None,
         }
     }
 
@@ -403,20 +404,7 @@ impl Session<Ready> {
 
 /// Whether a statement goes to the policy and a source; the others are the session's own business.
 pub(super) fn is_governed(kind: &Kind) -> bool {
-    match kind {
-        Kind::Query(query) => !system::concerns(query),
-        Kind::Explain(..) | Kind::Copy(..) | Kind::Declare(..) | Kind::Write => true,
-        Kind::Fetch(_)
-        | Kind::Close(_)
-        | Kind::Prepare(_)
-        | Kind::Execute(_)
-        | Kind::Set { .. }
-        | Kind::Reset(_)
-        | Kind::Show(_)
-        | Kind::Transaction(_)
-        | Kind::Deallocate(_)
-        | Kind::DiscardAll => false,
-    }
+    kind.is_governed() && !matches!(kind, Kind::Query(query) if system::concerns(query))
 }
 
 /// A warning as the client reads it, before the rows.

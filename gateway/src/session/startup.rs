@@ -15,7 +15,7 @@ use super::prepared::{Portals, Statements};
 use super::ready::Ready;
 use super::settings::{Limits, Settings};
 use super::{Client, Services, Session, measure};
-use crate::audit::{Event, Outcome, Record, Status};
+use crate::audit::{Event, Outcome, Record, RecordedIdentity, Status};
 use crate::auth::{self, Ask, Candidate, Exchange, Refused, Step};
 
 /// Nothing is proven yet.
@@ -109,6 +109,7 @@ impl Session<Startup> {
         let mut record = self.record(identity.person.as_str(), identity.proof.method);
         record.tenant = identity.tenant.to_string();
         record.validation = "allowed".to_owned();
+        record.identity = Some(RecordedIdentity::of(&identity));
         let outcome = Outcome { status: Some(Status::Ok), ..Outcome::default() };
         self.services.audit.note(record, outcome).map_err(End::fatal)?;
         measure::sign_in(identity.proof.method, "ok");
@@ -158,6 +159,7 @@ impl Session<Startup> {
             shadow: Vec::new(),
             tickets: Vec::new(),
             estimate: None,
+            identity: None,
         }
     }
 

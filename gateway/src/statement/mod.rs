@@ -214,6 +214,23 @@ pub struct ExplainOptions {
 }
 
 impl Kind {
+    /// Whether a statement of this kind goes to the policy and a source; the others are the session's own business.
+    pub fn is_governed(&self) -> bool {
+        match self {
+            Self::Query(_) | Self::Explain(..) | Self::Copy(..) | Self::Declare(..) | Self::Write => true,
+            Self::Fetch(_)
+            | Self::Close(_)
+            | Self::Prepare(_)
+            | Self::Execute(_)
+            | Self::Set { .. }
+            | Self::Reset(_)
+            | Self::Show(_)
+            | Self::Transaction(_)
+            | Self::Deallocate(_)
+            | Self::DiscardAll => false,
+        }
+    }
+
     /// What the statement is for, as the audit log calls it.
     pub fn intent(&self) -> &'static str {
         match self {
