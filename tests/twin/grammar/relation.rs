@@ -196,7 +196,8 @@ impl Grammar<'_> {
         let hidden = self.common_tables.iter().any(|common| common.name == table.name);
         let bare = !hidden && table.schema == "fleet" && self.chance(40);
         let full = format!("{}.{}", quoted(&table.schema), quoted(&table.name));
-        let written = if bare { quoted(&table.name) } else { full.clone() };
+        let only = if table.stored && self.chance(5) { "ONLY " } else { "" };
+        let written = format!("{only}{}", if bare { quoted(&table.name) } else { full.clone() });
         let sample = if table.stored && self.chance(5) {
             self.pick(&[" TABLESAMPLE SYSTEM (100)", " TABLESAMPLE BERNOULLI (100) REPEATABLE (7)"])
         } else {
