@@ -48,7 +48,6 @@ async fn without_a_policy_queries_are_answered_as_the_database_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "filters and masks are being built"]
 async fn governed_queries_are_answered_as_a_database_with_only_that_data_does() {
     let world = World::shared();
     let catalog = catalog(world).await;
