@@ -90,7 +90,8 @@ INSERT INTO vault.key SELECT n, 'HAM', 'CNRY-key-' || n FROM generate_series(1, 
 CREATE VIEW fleet.depot_short AS SELECT code, upper(city) AS city, bays IS NULL AS unmeasured FROM fleet.depot;
 CREATE VIEW fleet.crew AS
     SELECT d.id, d.name AS full_name, d.licence AS permit, d.depot, d.salary, d.points FROM fleet.driver AS d
-    WHERE d.rank <> 'closed' OR d.rating IS NULL;
+    WHERE d.rating < 4 OR d.rating IS NULL;
+CREATE VIEW fleet.chiefs AS SELECT id, name, licence, born FROM fleet.driver WHERE rank = 'closed';
 CREATE VIEW fleet.depot_cost AS
     SELECT p.code, p.city, count(t.id) AS trips, sum(t.cost) AS total, max(t.km) AS longest
     FROM fleet.depot AS p LEFT JOIN fleet.trip AS t ON t.depot = p.code GROUP BY p.code, p.city;
@@ -111,7 +112,7 @@ CREATE VIEW fleet.sparse AS
     SELECT code AS depot, bays FROM fleet.depot AS p
     WHERE NOT EXISTS (SELECT FROM fleet.trip AS t WHERE t.depot = p.code AND t.km > 300);
 
--- What these show is hidden or blocked, so they are not hers either.
+-- What these show is hidden or blocked.
 CREATE VIEW fleet.pins AS SELECT "Card No", "PIN" FROM fleet."Fuel Card";
 CREATE VIEW fleet.everything AS SELECT * FROM fleet.driver;
 CREATE VIEW fleet.paid AS SELECT driver, amount FROM fleet.payslip;

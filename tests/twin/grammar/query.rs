@@ -78,7 +78,7 @@ impl Grammar<'_> {
             let next = format!("SELECT up.n + 1, up.of FROM {written} AS up WHERE up.n < 4");
             (
                 format!("SELECT 1 AS n, f.of FROM ({}) AS f (n, of) {union} {next}", first.text),
-                [Kind::Integer, Kind::Text],
+                vec![Kind::Integer, Kind::Text],
             )
         } else {
             let condition = self.pick(&["licence = '***'", "points IS NULL", "id > 20", "insured", "depot = 'RIG'"]);
@@ -87,11 +87,12 @@ impl Grammar<'_> {
                 "SELECT d.boss, d.depot, {written}.far + 1 FROM fleet.driver AS d JOIN {written} ON d.id = {written}.n \
                  WHERE {written}.far < 4"
             );
-            (format!("{first} UNION {next}"), [Kind::Integer, Kind::Text])
+            (format!("{first} UNION {next}"), vec![Kind::Integer, Kind::Text, Kind::Integer])
         };
         self.depth -= 1;
-        let list = if text.contains(".far") { "(n, of, far)" } else { "(n, of)" };
-        let columns = ["n", "of"].into_iter().zip(kinds).map(|(name, kind)| Column::computed(name, kind)).collect();
+        let names: &[&str] = if kinds.len() == 3 { &["n", "of", "far"] } else { &["n", "of"] };
+        let list = format!("({})", names.join(", "));
+        let columns = names.iter().zip(kinds).map(|(name, kind)| Column::computed(*name, kind)).collect();
         self.common_tables.push(CommonTable { name, columns });
         format!("{written} {list} AS ({text})")
     }

@@ -213,6 +213,9 @@ impl Grammar<'_> {
         let name = self.alias();
         let (list, columns) = self.renamed(table.columns);
         let mut source = derived(&name, columns);
+        // The fields of a table's row keep the names of its columns, those of a query's row get the new ones: the
+        // gateway, which makes a query of a governed table, cannot but show the new ones.
+        source.row = list.is_empty();
         source.hidden = table.hidden;
         (format!("{written} AS {}{list}{sample}", quoted(&name)), source)
     }

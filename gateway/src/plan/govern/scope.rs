@@ -22,6 +22,8 @@ pub(super) struct Leaf {
     full: Option<(String, String)>,
     /// What is left of it where it is governed.
     pub(super) shown: Option<Shown>,
+    /// Which join with a name of its own it stands in, by number; 0 for none. Its name clashes with none outside.
+    join: usize,
 }
 
 /// What a governed table shows.
@@ -55,11 +57,14 @@ impl Governor<'_> {
     /// The scope that a FROM clause makes.
     pub(super) fn scope(&mut self, from: &[Relation]) -> Walked<Scope> {
         let mut leaves = Vec::new();
-        from.iter().try_for_each(|relation| self.leaves(relation, &mut leaves))?;
+        let mut joins = 0;
+        from.iter().try_for_each(|relation| self.leaves(relation, &mut leaves, 0, &mut joins))?;
         // PostgreSQL lets tables of one name and two schemas stand side by side; derived tables it does not.
         for index in 0..leaves.len() {
-            let Some(Leaf { name, full: Some((schema, table)), shown: Some(_) }) = leaves.get(index) else { continue };
-            let same = leaves.iter().filter(|leaf| leaf.name == *name).count();
+            let Some(Leaf { name, full: Some((schema, table)), shown: Some(_), join }) = leaves.get(index) else {
+                continue;
+            };
+            let same = leaves.iter().filter(|leaf| leaf.name == *name && leaf.join == *join).count();
             let long = format!("{schema}.{table}");
             if let Some(leaf) = leaves.get_mut(index).filter(|_| same > 1) {
                 leaf.name = long;
@@ -68,7 +73,8 @@ impl Governor<'_> {
         Ok(Scope { leaves })
     }
 
-    fn leaves(&mut self, relation: &Relation, leaves: &mut Vec<Leaf>) -> Walked<()> {
+    /// Adds the relations of one entry of FROM, of which `joins` with a name of their own are known.
+    fn leaves(&mut self, relation: &Relation, leaves: &mut Vec<Leaf>, join: usize, joins: &mut usize) -> Walked<()> {
         let named = |alias: &Option<Alias>| alias.as_ref().map(|alias| alias.name.text.clone());
         let leaf = match relation {
             Relation::Table { name, only, alias, sample: _ } => {
@@ -79,19 +85,28 @@ impl Governor<'_> {
                 };
                 let shown =
                     self.governed(name, *only)?.map(|governed| self.shown(&governed, alias.as_ref())).transpose()?;
-                Leaf { name: named(alias).unwrap_or(last), full, shown }
+                Leaf { name: named(alias).unwrap_or(last), full, shown, join }
             }
-            Relation::Query { alias, .. } => Leaf { name: named(alias).unwrap_or_default(), full: None, shown: None },
+            Relation::Query { alias, .. } => {
+                Leaf { name: named(alias).unwrap_or_default(), full: None, shown: None, join }
+            }
             Relation::Function { alias, call, .. } => {
                 let last = call.name.0.last().map(|name| name.text.clone()).unwrap_or_default();
-                Leaf { name: named(alias).unwrap_or(last), full: None, shown: None }
+                Leaf { name: named(alias).unwrap_or(last), full: None, shown: None, join }
             }
             Relation::Functions { alias, .. } => {
-                Leaf { name: named(alias).unwrap_or_default(), full: None, shown: None }
+                Leaf { name: named(alias).unwrap_or_default(), full: None, shown: None, join }
             }
-            Relation::Join { left, right, .. } => {
-                self.leaves(left, leaves)?;
-                return self.leaves(right, leaves);
+            Relation::Join { left, right, alias, .. } => {
+                let inside = match alias {
+                    Some(_) => {
+                        *joins += 1;
+                        *joins
+                    }
+                    None => join,
+                };
+                self.leaves(left, leaves, inside, joins)?;
+                return self.leaves(right, leaves, inside, joins);
             }
         };
         leaves.push(leaf);

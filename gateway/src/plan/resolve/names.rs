@@ -145,7 +145,7 @@ impl<'m> Resolver<'m> {
     pub(super) fn find(&self, path: &Path) -> Option<(usize, usize)> {
         let frames = self.frames.iter().enumerate().rev().filter(|(_, frame)| !frame.hidden);
         for (depth, frame) in frames {
-            let leaves = || frame.leaves.iter().enumerate();
+            let leaves = || frame.leaves.iter().enumerate().skip(frame.visible_from);
             let knows = |leaf: &Leaf<'m>, column: &str| leaf.knows(column, &self.flow);
             let found = match path.0.as_slice() {
                 [column] => leaves()
