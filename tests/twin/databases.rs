@@ -1,7 +1,5 @@
 //! The two databases, and a gateway before the truth.
 
-use std::collections::BTreeMap;
-
 use passgate_tests::gateway::Mode;
 use passgate_tests::token::now;
 use passgate_tests::{Gateway, Settings, World};
@@ -9,7 +7,7 @@ use serde_json::{Value, json};
 use tokio_postgres::Client;
 
 use super::catalog::Catalog;
-use super::client::{Address, Client as Reader};
+use super::client::Address;
 
 /// The database behind the gateway.
 pub(crate) const TRUTH: &str = "truth";
@@ -37,27 +35,7 @@ pub(crate) async fn make(world: &World) -> Catalog {
     }
     let safe = admin(world, SAFE).await;
     safe.batch_execute(include_str!("safe.sql")).await.expect("the twin is made safe");
-    take_hashes(world, &safe).await;
     Catalog::read(&admin(world, TRUTH).await, &safe).await
-}
-
-/// A hash is made with the gateway's secret, so the twin takes it from there: one for each value, and no value.
-async fn take_hashes(world: &World, safe: &Client) {
-    let gateway = gateway(world, true).await;
-    let mut reader = Reader::connect(world, &address(world, gateway.port(), TRUTH)).await;
-    let rows = reader.simple("SELECT id, email FROM fleet.driver").await.expect("hashes");
-    let own = safe.query("SELECT id::text, email FROM fleet.driver", &[]).await.expect("values");
-    let mut hashes = BTreeMap::new();
-    for row in own {
-        let (id, value): (String, String) = (row.get(0), row.get(1));
-        let found = rows.rows.iter().find(|other| other[0].as_ref() == Some(&id)).expect("a row of hers");
-        let hash = found[1].clone().expect("a hash");
-        assert!(hash.len() >= 32 && !hash.contains(&value), "{value} is shown as {hash}");
-        assert_eq!(hashes.entry(value).or_insert_with(|| hash.clone()), &hash, "one hash for one value");
-    }
-    for (value, hash) in &hashes {
-        safe.execute("UPDATE fleet.driver SET email = $2 WHERE email = $1", &[value, hash]).await.expect("it is set");
-    }
 }
 
 /// A connection behind the scenes.
