@@ -2,6 +2,7 @@
 //!
 //! Each test starts the gateway it needs and shares the servers behind it with the others.
 
+mod approvals;
 mod failures;
 mod governed;
 mod operation;
