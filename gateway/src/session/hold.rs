@@ -73,6 +73,7 @@ impl Session<Ready> {
     /// policy again.
     pub(super) async fn hold(&mut self, waiting: &Waiting, record: &mut Record) -> Result<(), Failure> {
         "held".clone_into(&mut record.validation);
+        record.rewritten = None;
         record.rules = waiting.hold.iter().map(|approval| approval.rule.to_string()).collect();
         let services = self.services.clone();
         let held = Held {
