@@ -23,7 +23,7 @@ impl<T> Default for Acting<T> {
 impl<T> Acting<T> {
     pub(crate) fn add(&mut self, policy: &Policy<'_>, what: T) {
         let header = Header::from(policy);
-        self.index.add(self.rules.len(), header.condition.as_deref());
+        self.index.add(self.rules.len(), &header.audience, header.condition.as_deref());
         self.rules.push((header, what));
     }
 

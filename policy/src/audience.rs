@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::compile::Context;
+use crate::condition::{Key, NameSubject, Trigger, rarest};
 use crate::fields::{Field, Object, Shape};
 use crate::names::Sources;
 use crate::{Identity, PersonName, Request, Role, SourceName, Tenant};
@@ -53,6 +54,21 @@ impl Audience {
     /// The sources meant.
     pub(crate) fn sources(&self) -> Sources<'_> {
         self.sources.as_ref()
+    }
+
+    /// Names of which a request must have one to be meant; `None` where every request is.
+    pub(crate) fn triggers(&self) -> Option<Vec<Trigger>> {
+        fn list<T>(key: Key, names: Option<&BTreeSet<T>>, text: impl Fn(&T) -> &str) -> Option<Vec<Trigger>> {
+            names.map(|names| names.iter().map(|name| (key, text(name).into())).collect())
+        }
+        let lists = [
+            list(Key::Statement(NameSubject::Sources), self.sources.as_ref(), SourceName::as_str),
+            list(Key::Person, self.users.as_ref(), PersonName::as_str),
+            list(Key::Group, self.groups.as_ref(), String::as_str),
+            list(Key::Role, self.roles.as_ref(), Role::as_str),
+            list(Key::Tenant, self.tenants.as_ref(), Tenant::as_str),
+        ];
+        rarest(lists.into_iter().flatten())
     }
 
     /// Whether nobody and no source can be meant by both. People are in several groups and hold several roles.

@@ -218,6 +218,24 @@ prop_compose! {
     }
 }
 
+/// Whom a policy is for, and whether that is who asks.
+type Audience = (Value, fn(&Request) -> bool);
+
+fn audience() -> impl Strategy<Value = Audience> {
+    let all: Vec<Audience> = vec![
+        (json!({ "tenants": ["t", "u"] }), |_| true),
+        (json!({ "users": ["b"] }), |request| request.identity.person == PersonName::new("b")),
+        (json!({ "groups": ["a", "c"] }), |request| {
+            request.identity.groups.contains("a") || request.identity.groups.contains("c")
+        }),
+        (json!({ "roles": ["a"], "tenants": ["t"] }), |request| request.identity.roles.contains(&Role::new("a"))),
+        (json!({ "tenants": ["other"] }), |_| false),
+        // Every table is of source a.
+        (json!({ "sources": ["a"] }), |request| request.source == SourceName::new("a") || !request.tables.is_empty()),
+    ];
+    select(all)
+}
+
 /// Whether a statement is refused, let through, or waits for an estimate, where only this condition blocks.
 fn decided(condition: Value, request: &Request) -> &'static str {
     let whitelist = json!({
@@ -242,6 +260,17 @@ proptest! {
     fn json_and_cel_decide_the_same((json, cel) in condition(), request in request()) {
         let (one, other) = (json!({ "condition": json }), json!({ "when": cel }));
         prop_assert_eq!(decided(one, &request), decided(other, &request));
+    }
+
+    /// Policies are found by the names that they cannot act without; what is negated twice cannot be found like that.
+    #[test]
+    fn no_policy_that_acts_is_overlooked((json, cel) in condition(), (applies_to, is_meant) in audience(), request in request()) {
+        let expected = match is_meant(&request) {
+            true => decided(json!({ "condition": { "not": { "not": json.clone() } } }), &request),
+            false => decided(json!({ "condition": { "full_export": true, "not": { "full_export": true } } }), &request),
+        };
+        prop_assert_eq!(decided(json!({ "applies_to": applies_to.clone(), "condition": json }), &request), expected);
+        prop_assert_eq!(decided(json!({ "applies_to": applies_to, "when": cel }), &request), expected);
     }
 
     /// What is neither true nor false is refused also when it is turned round.

@@ -25,8 +25,7 @@ pub(crate) use names::{Name, Names, Operator as NameOperator, Subject as NameSub
 pub(crate) use numbers::{BYTES, CONFIDENCE, COST, Quantity, ROWS};
 pub(crate) use texts::{APPLICATION_NAME, AUTHENTICATION_METHOD, PURPOSE, STATEMENT_KIND, TextSubject};
 pub(crate) use time::{Moment, time_zone};
-pub(crate) use triggers::Index;
-use triggers::Trigger;
+pub(crate) use triggers::{Index, Key, Trigger, rarest};
 pub(crate) use truth::Truth;
 pub(crate) use user::{EMAIL, NAME, SUBJECT, TENANT, claim_fact, fact as membership_fact, groups, roles};
 
@@ -222,7 +221,7 @@ pub(crate) trait Test: fmt::Debug + Send + Sync {
     /// Says what made it `outcome`. Called only where it was.
     fn evidence(&self, request: &Request, outcome: bool, found: &mut Evidence);
 
-    /// Names of which one must be in the statement for it to hold; `None` where it may hold without any.
+    /// Names of which the request must have one for it to hold; `None` where it may hold without any.
     fn triggers(&self) -> Option<Vec<Trigger>> {
         None
     }
@@ -291,10 +290,10 @@ impl Condition {
         }
     }
 
-    /// Names of which one must be in the statement for this to hold; `None` where it may hold without any.
+    /// Names of which the request must have one for this to hold; `None` where it may hold without any.
     pub(crate) fn triggers(&self) -> Option<Vec<Trigger>> {
         match self {
-            Self::All(parts) => parts.iter().filter_map(Self::triggers).min_by_key(Vec::len),
+            Self::All(parts) => rarest(parts.iter().filter_map(Self::triggers)),
             Self::Any(parts) => {
                 parts.iter().map(Self::triggers).collect::<Option<Vec<_>>>().map(|triggers| triggers.concat())
             }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::evidence::{Evidence, Named};
-use super::triggers::{Trigger, wider};
+use super::triggers::{Key, Trigger, wider};
 use super::{Condition, Reading, Test, Truth};
 use crate::decide::listed;
 use crate::fields::{Field, Object, Shape, Text};
@@ -143,7 +143,7 @@ impl Test for Names {
     }
 
     fn triggers(&self) -> Option<Vec<Trigger>> {
-        let triggers = self.names.iter().map(|name| (self.subject, name.trigger().into()));
+        let triggers = self.names.iter().map(|name| (Key::Statement(self.subject), name.trigger().into()));
         match self.operator {
             Operator::ContainsAny => Some(triggers.collect()),
             Operator::ContainsAll => Some(triggers.take(1).collect()),

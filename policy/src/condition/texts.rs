@@ -5,7 +5,7 @@
 use regex::{Regex, RegexBuilder};
 
 use super::evidence::Evidence;
-use super::{Condition, Reading, Test, Truth};
+use super::{Condition, Key, Reading, Test, Trigger, Truth};
 use crate::fields::{Field, Object, Shape, Text};
 use crate::problem::did_you_mean;
 use crate::{AUTHENTICATION_METHODS, Request, StatementKind};
@@ -37,6 +37,8 @@ pub(crate) struct TextSubject {
     pub(crate) read: fn(&Request) -> Result<&str, String>,
     /// The only texts that it can be; any, where there are none.
     pub(crate) words: &'static [&'static str],
+    /// By what policies that ask for one text are found.
+    pub(crate) trigger: Option<Key>,
 }
 
 /// `statement_kind`.
@@ -45,6 +47,7 @@ pub(crate) static STATEMENT_KIND: TextSubject = TextSubject {
     noun: "the kind of statement",
     read: |request| Ok(request.kind.as_str()),
     words: &[StatementKind::Query.as_str(), StatementKind::Explain.as_str(), StatementKind::Write.as_str()],
+    trigger: None,
 };
 
 /// `application_name`.
@@ -53,6 +56,7 @@ pub(crate) static APPLICATION_NAME: TextSubject = TextSubject {
     noun: "application_name",
     read: |request| Ok(&request.facts.application_name),
     words: &[],
+    trigger: None,
 };
 
 /// `authentication_method`.
@@ -61,6 +65,7 @@ pub(crate) static AUTHENTICATION_METHOD: TextSubject = TextSubject {
     noun: "the sign-in method",
     read: |request| Ok(request.identity.proof.method),
     words: AUTHENTICATION_METHODS,
+    trigger: None,
 };
 
 /// `purpose`: what the session declares, empty where it declares none.
@@ -69,6 +74,7 @@ pub(crate) static PURPOSE: TextSubject = TextSubject {
     noun: "the declared purpose",
     read: |request| Ok(request.facts.declared.get("passgate.purpose").map_or("", String::as_str)),
     words: &[],
+    trigger: None,
 };
 
 const SUBJECTS: [&TextSubject; 4] = [&STATEMENT_KIND, &APPLICATION_NAME, &AUTHENTICATION_METHOD, &PURPOSE];
@@ -184,6 +190,15 @@ impl Test for TextTest {
 
     fn evidence(&self, request: &Request, _: bool, found: &mut Evidence) {
         self.subject.fact(request).into_iter().for_each(|fact| found.fact(fact));
+    }
+
+    fn triggers(&self) -> Option<Vec<Trigger>> {
+        let key = self.subject.trigger?;
+        match &self.comparison {
+            Comparison::Is(text) => Some(vec![(key, text.clone())]),
+            Comparison::IsOneOf(texts) => Some(texts.iter().map(|text| (key, text.clone())).collect()),
+            Comparison::Matches(_) => None,
+        }
     }
 }
 

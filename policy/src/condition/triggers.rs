@@ -1,69 +1,101 @@
-//! Which conditions can hold for a statement at all: an index of them by the names that they cannot hold without.
+//! Which policies can act on a request at all: an index of them by the names that they cannot act without.
 //!
-//! Separate from the tests so that every action can keep its policies in one [`Index`], and a statement meets only
+//! Separate from the tests so that every kind of rule can keep its policies in one [`Index`], and a statement meets only
 //! those that may matter to it, however many there are.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::Condition;
 use super::names::Subject;
+use crate::audience::Audience;
 use crate::{Request, Tag};
 
-/// A name without which a condition cannot be true.
-pub(crate) type Trigger = (Subject, Box<str>);
+/// What a trigger is the name of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Key {
+    /// Something in the statement.
+    Statement(Subject),
+    /// The person who asks.
+    Person,
+    Group,
+    Role,
+    Tenant,
+}
 
-/// Policies, by what their conditions cannot hold without.
+/// A name without which a policy does not act.
+pub(crate) type Trigger = (Key, Box<str>);
+
+/// Of several lists of triggers, each of them sufficient, the one that the fewest requests meet. How many do is not
+/// known; that a request has one of a table's names is rarer than that it has a tenant's.
+pub(crate) fn rarest(lists: impl Iterator<Item = Vec<Trigger>>) -> Option<Vec<Trigger>> {
+    lists.min_by_key(|triggers| (triggers.iter().map(|(key, _)| key.frequency()).max(), triggers.len()))
+}
+
+impl Key {
+    /// The higher, the more requests share a name of this kind.
+    fn frequency(self) -> u8 {
+        match self {
+            Self::Statement(Subject::Tables | Subject::Columns | Subject::Functions) | Self::Person => 0,
+            Self::Statement(Subject::Classifications) | Self::Group | Self::Role => 1,
+            Self::Statement(Subject::Schemas) | Self::Tenant => 2,
+            Self::Statement(Subject::Sources) => 3,
+        }
+    }
+
+    /// Calls `meet` with every name of this kind that a request has.
+    fn each<'r>(self, request: &'r Request, mut meet: impl FnMut(&'r str)) {
+        let tables = || request.tables.iter().flat_map(|used| used.closure());
+        match self {
+            Self::Statement(Subject::Tables) => tables().for_each(|table| meet(&table.name.table)),
+            Self::Statement(Subject::Schemas) => tables().for_each(|table| meet(&table.name.schema)),
+            Self::Statement(Subject::Columns) => request.columns.iter().for_each(|used| meet(&used.column)),
+            Self::Statement(Subject::Functions) => request.functions.iter().for_each(|used| meet(&used.name)),
+            Self::Statement(Subject::Sources) => {
+                meet(request.source.as_str());
+                request.tables.iter().for_each(|used| meet(used.name().source.as_str()));
+            }
+            Self::Statement(Subject::Classifications) => {
+                let columns = request.columns.iter().filter_map(|used| used.table.column(&used.column));
+                let tags = tables().flat_map(|table| &table.tags).chain(columns.flat_map(|column| &column.tags));
+                tags.flat_map(wider).for_each(meet);
+            }
+            Self::Person => meet(request.identity.person.as_str()),
+            Self::Group => request.identity.groups.iter().for_each(|group| meet(group)),
+            Self::Role => request.identity.roles.iter().for_each(|role| meet(role.as_str())),
+            Self::Tenant => meet(request.identity.tenant.as_str()),
+        }
+    }
+}
+
+/// Policies, by what they cannot act without.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    by_trigger: HashMap<Subject, HashMap<Box<str>, Vec<usize>>>,
+    by_key: BTreeMap<Key, HashMap<Box<str>, Vec<usize>>>,
     untriggered: Vec<usize>,
 }
 
 impl Index {
     /// Adds a policy under a number of the caller's. A policy without a condition always holds.
-    pub(crate) fn add(&mut self, number: usize, condition: Option<&Condition>) {
-        let Some(triggers) = condition.and_then(Condition::triggers) else {
+    pub(crate) fn add(&mut self, number: usize, audience: &Audience, condition: Option<&Condition>) {
+        let of_condition = condition.and_then(Condition::triggers);
+        let Some(triggers) = rarest(of_condition.into_iter().chain(audience.triggers())) else {
             self.untriggered.push(number);
             return;
         };
-        for (subject, name) in triggers {
-            self.by_trigger.entry(subject).or_default().entry(name).or_default().push(number);
+        for (key, name) in triggers {
+            self.by_key.entry(key).or_default().entry(name).or_default().push(number);
         }
     }
 
-    /// The numbers of the policies that may hold for a request, in order, each once.
+    /// The numbers of the policies that may act on a request, in order, each once.
     pub(crate) fn candidates(&self, request: &Request) -> Vec<usize> {
         let mut candidates = self.untriggered.clone();
-        if !self.by_trigger.is_empty() {
-            each_trigger(request, |subject, name| {
-                let found = self.by_trigger.get(&subject).and_then(|by_name| by_name.get(name));
-                candidates.extend(found.into_iter().flatten());
-            });
+        for (key, by_name) in &self.by_key {
+            key.each(request, |name| candidates.extend(by_name.get(name).into_iter().flatten()));
         }
         candidates.sort_unstable();
         candidates.dedup();
         candidates
-    }
-}
-
-/// Calls `meet` with every name in a request that may be a [`Trigger`].
-fn each_trigger<'r>(request: &'r Request, mut meet: impl FnMut(Subject, &'r str)) {
-    meet(Subject::Sources, request.source.as_str());
-    for used in &request.tables {
-        meet(Subject::Sources, used.name().source.as_str());
-        for table in used.closure() {
-            meet(Subject::Tables, &table.name.table);
-            meet(Subject::Schemas, &table.name.schema);
-            table.tags.iter().flat_map(wider).for_each(|tag| meet(Subject::Classifications, tag));
-        }
-    }
-    for used in &request.columns {
-        meet(Subject::Columns, &used.column);
-        let tags = used.table.column(&used.column).into_iter().flat_map(|column| &column.tags);
-        tags.flat_map(wider).for_each(|tag| meet(Subject::Classifications, tag));
-    }
-    for function in &request.functions {
-        meet(Subject::Functions, &function.name);
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::evidence::Evidence;
 use super::numbers::{self, Bound};
 use super::texts::{self, Comparison, TextSubject, shown};
-use super::{Condition, Reading, Test, Truth, names};
+use super::{Condition, Key, Reading, Test, Trigger, Truth, names};
 use crate::decide::listed;
 use crate::fields::{Field, Literal, Object, Shape};
 use crate::names::Unknown;
@@ -71,14 +71,20 @@ const fn claim(name: &'static str, shape: Shape, manual: &'static str) -> Field 
 }
 
 /// `user.name`.
-pub(crate) static NAME: TextSubject =
-    TextSubject { key: "name", noun: "the person", read: |request| Ok(request.identity.person.as_str()), words: &[] };
+pub(crate) static NAME: TextSubject = TextSubject {
+    key: "name",
+    noun: "the person",
+    read: |request| Ok(request.identity.person.as_str()),
+    words: &[],
+    trigger: Some(Key::Person),
+};
 /// `user.email`.
 pub(crate) static EMAIL: TextSubject = TextSubject {
     key: "email",
     noun: "the person's e-mail address",
     read: |request| email(&request.identity),
     words: &[],
+    trigger: None,
 };
 /// `user.tenant`.
 pub(crate) static TENANT: TextSubject = TextSubject {
@@ -86,10 +92,16 @@ pub(crate) static TENANT: TextSubject = TextSubject {
     noun: "the person's tenant",
     read: |request| Ok(request.identity.tenant.as_str()),
     words: &[],
+    trigger: Some(Key::Tenant),
 };
 /// `user.subject`.
-pub(crate) static SUBJECT: TextSubject =
-    TextSubject { key: "subject", noun: "the person's id", read: |request| Ok(&request.identity.subject), words: &[] };
+pub(crate) static SUBJECT: TextSubject = TextSubject {
+    key: "subject",
+    noun: "the person's id",
+    read: |request| Ok(&request.identity.subject),
+    words: &[],
+    trigger: None,
+};
 
 /// The person's e-mail address, or why there is none.
 pub(crate) fn email(identity: &Identity) -> Result<&str, String> {
@@ -109,12 +121,13 @@ pub(crate) fn claim_of<'r>(identity: &'r Identity, name: &str) -> Result<&'r Val
 #[derive(Debug)]
 struct Membership {
     key: &'static str,
+    trigger: Key,
     read: for<'r> fn(&'r Identity) -> Vec<&'r str>,
     check: fn(&Known, &str) -> Result<(), Unknown>,
 }
 
-static GROUPS: Membership = Membership { key: "groups", read: groups, check: Known::check_group };
-static ROLES: Membership = Membership { key: "roles", read: roles, check: Known::check_role };
+static GROUPS: Membership = Membership { key: "groups", trigger: Key::Group, read: groups, check: Known::check_group };
+static ROLES: Membership = Membership { key: "roles", trigger: Key::Role, read: roles, check: Known::check_role };
 
 /// The person's groups.
 pub(crate) fn groups(identity: &Identity) -> Vec<&str> {
@@ -213,6 +226,15 @@ impl Test for MembershipTest {
 
     fn evidence(&self, request: &Request, _: bool, found: &mut Evidence) {
         found.fact(fact(request, self.membership.key, &(self.membership.read)(&request.identity)));
+    }
+
+    fn triggers(&self) -> Option<Vec<Trigger>> {
+        let triggers = self.listed.texts.iter().map(|text| (self.membership.trigger, text.clone()));
+        match self.listed.operator {
+            names::Operator::ContainsAny => Some(triggers.collect()),
+            names::Operator::ContainsAll => Some(triggers.take(1).collect()),
+            names::Operator::ContainsNone | names::Operator::Only => None,
+        }
     }
 }
 

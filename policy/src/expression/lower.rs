@@ -4,7 +4,9 @@ use super::evaluate::{self, Node, Quantifier};
 use super::parse::Operator;
 use super::variables::{Of, Variable};
 use crate::Request;
-use crate::condition::{Condition, Evidence, Moment, Name, NameOperator, NameSubject, Names, Test, Truth, claim_fact};
+use crate::condition::{
+    Condition, Evidence, Moment, Name, NameOperator, NameSubject, Names, Test, Trigger, Truth, claim_fact,
+};
 
 /// Claims spelled out where something cannot be known.
 const CLAIMS_SHOWN_MAX: usize = 3;
@@ -131,6 +133,22 @@ impl Test for Evaluated {
             Fact::Moment(zone) => Moment::of(request, *zone).ok().map(Moment::fact),
         });
         told.for_each(|fact| found.fact(fact));
+    }
+
+    fn triggers(&self) -> Option<Vec<Trigger>> {
+        let Node::Binary(operator, left, right) = &self.node else { return None };
+        match (operator, &**left, &**right) {
+            (Operator::In, Node::Text(name), Node::Variable(list)) => Some(vec![(list.trigger()?, name.clone())]),
+            (Operator::Equal, Node::Text(text), Node::Variable(variable))
+            | (Operator::Equal, Node::Variable(variable), Node::Text(text)) => {
+                Some(vec![(variable.trigger()?, text.clone())])
+            }
+            (Operator::In, Node::Variable(variable), Node::List(nodes)) => {
+                let key = variable.trigger()?;
+                nodes.iter().map(|node| Some((key, text(node)?.into()))).collect()
+            }
+            _ => None,
+        }
     }
 }
 

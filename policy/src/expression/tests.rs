@@ -172,14 +172,14 @@ fn an_estimate_is_asked_for_where_it_may_decide() {
 #[test]
 fn only_statements_that_may_matter_meet_an_expression() {
     let triggers = |text: &str| format!("{:?}", compiled(text).expect("compiles").triggers());
-    assert_eq!(triggers("'a.b' in tables_referenced && time.hour < 6"), "Some([(Tables, \"b\")])");
+    assert_eq!(triggers("'a.b' in tables_referenced && time.hour < 6"), "Some([(Statement(Tables), \"b\")])");
     assert_eq!(
         triggers("tables_referenced.exists(t, t == 'a.b' || t in ['a.c', 'a.d'])"),
-        "Some([(Tables, \"b\"), (Tables, \"c\"), (Tables, \"d\")])"
+        "Some([(Statement(Tables), \"b\"), (Statement(Tables), \"c\"), (Statement(Tables), \"d\")])"
     );
     assert_eq!(
         triggers("'pii' in classifications_referenced || 'a.b.c' in columns_referenced"),
-        "Some([(Classifications, \"pii\"), (Columns, \"c\")])"
+        "Some([(Statement(Classifications), \"pii\"), (Statement(Columns), \"c\")])"
     );
     assert_eq!(triggers("!('a.b' in tables_referenced)"), "None");
     assert_eq!(triggers("'a.b' in tables_referenced || time.hour < 6"), "None");

@@ -6,7 +6,7 @@ use chrono_tz::Tz;
 
 use super::value::{Domain, Failure, Type, Value};
 use crate::Request;
-use crate::condition::{self, Flag, Moment, NameSubject, Quantity, TextSubject, Truth};
+use crate::condition::{self, Flag, Key, Moment, NameSubject, Quantity, TextSubject, Truth};
 
 /// A variable.
 #[derive(Debug)]
@@ -178,6 +178,16 @@ impl Variable {
             Of::Flag(_) => Type::Bool,
             Of::Claims => Type::Dynamic,
             Of::Time(field) => field.type_of(),
+        }
+    }
+
+    /// By what policies are found that compare it with a text, or look for a text in it.
+    pub(crate) fn trigger(&self) -> Option<Key> {
+        match &self.of {
+            Of::Groups => Some(Key::Group),
+            Of::Roles => Some(Key::Role),
+            Of::Text(subject) => subject.trigger,
+            _ => None,
         }
     }
 

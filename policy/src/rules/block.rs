@@ -66,7 +66,7 @@ fn compile(policies: &[Policy<'_>], context: &mut Context<'_>) -> Box<dyn Judge>
 
 impl Conditions {
     fn add(&mut self, rule: Rule) {
-        self.index.add(self.rules.len(), Some(&rule.condition));
+        self.index.add(self.rules.len(), &rule.header.audience, Some(&rule.condition));
         self.rules.push(rule);
     }
 }

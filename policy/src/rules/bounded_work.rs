@@ -2,6 +2,7 @@
 
 use super::{NamedBy, Refused};
 use crate::compile::{Context, Policy};
+use crate::condition::Index;
 use crate::decide::{Header, Judge, Verdict, listed};
 use crate::fields::{Field, Shape};
 use crate::{Estimate, Multiplied, Reason, Request, Work, WorkKind};
@@ -75,6 +76,7 @@ rule_kind! {
 #[derive(Debug)]
 struct BoundedWork {
     written: Vec<(Amounts, Header)>,
+    index: Index,
     default: Header,
 }
 
@@ -93,8 +95,10 @@ fn compile(policies: &[Policy<'_>], _context: &mut Context<'_>) -> Box<dyn Judge
             policy.into(),
         )
     };
-    let written = policies.iter().map(amounts).collect();
-    Box::new(BoundedWork { written, default: Header::built_in(BOUNDED_WORK.name) })
+    let written: Vec<(Amounts, Header)> = policies.iter().map(amounts).collect();
+    let mut index = Index::default();
+    written.iter().enumerate().for_each(|(number, (_, header))| index.add(number, &header.audience, None));
+    Box::new(BoundedWork { written, index, default: Header::built_in(BOUNDED_WORK.name) })
 }
 
 impl Judge for BoundedWork {
@@ -133,7 +137,8 @@ impl BoundedWork {
 
     #[allow(clippy::cast_precision_loss, reason = "a limit that large bounds nothing")]
     fn smallest(&self, request: &Request, of: impl Fn(&Amounts) -> Option<u64>, default: u64) -> (f64, &Header) {
-        let applying = self.written.iter().filter(|(_, header)| header.audience.includes(request));
+        let candidates = self.index.candidates(request).into_iter().filter_map(|number| self.written.get(number));
+        let applying = candidates.filter(|(_, header)| header.audience.includes(request));
         let smallest =
             applying.filter_map(|(amounts, header)| Some((of(amounts)?, header))).min_by_key(|(most, _)| *most);
         let (most, header) = smallest.unwrap_or((default, &self.default));

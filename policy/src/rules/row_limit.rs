@@ -2,6 +2,7 @@
 
 use super::{NamedBy, Refused};
 use crate::compile::{Context, Policy};
+use crate::condition::Index;
 use crate::decide::{Header, Judge, Verdict};
 use crate::fields::{Field, Shape};
 use crate::{Obligation, Request};
@@ -35,7 +36,9 @@ rule_kind! {
 
 #[derive(Debug)]
 struct RowLimits {
+    /// The smallest first.
     written: Vec<(u64, Header)>,
+    index: Index,
     default: Header,
 }
 
@@ -43,12 +46,15 @@ fn compile(policies: &[Policy<'_>], _context: &mut Context<'_>) -> Box<dyn Judge
     let limit = |policy: &Policy<'_>| (policy.body.count("rows").unwrap_or(ROWS_DEFAULT), policy.into());
     let mut written: Vec<(u64, Header)> = policies.iter().map(limit).collect();
     written.sort_by_key(|(rows, _)| *rows);
-    Box::new(RowLimits { written, default: Header::built_in(ROW_LIMIT.name) })
+    let mut index = Index::default();
+    written.iter().enumerate().for_each(|(number, (_, header))| index.add(number, &header.audience, None));
+    Box::new(RowLimits { written, index, default: Header::built_in(ROW_LIMIT.name) })
 }
 
 impl Judge for RowLimits {
     fn judge(&self, request: &Request, verdict: &mut Verdict) {
-        let smallest = self.written.iter().find(|(_, header)| header.audience.includes(request));
+        let mut candidates = self.index.candidates(request).into_iter().filter_map(|number| self.written.get(number));
+        let smallest = candidates.find(|(_, header)| header.audience.includes(request));
         let (rows, header) = smallest.map_or((ROWS_DEFAULT, &self.default), |(rows, header)| (*rows, header));
         verdict.oblige(Obligation::LimitRows { rows, rule: header.rule.clone() });
         verdict.fired(&header.rule);

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{NamedBy, Refused};
 use crate::compile::{Context, Policy};
+use crate::condition::Index;
 use crate::decide::{Header, Judge, Verdict, listed};
 use crate::fields::{Field, Shape, Text};
 use crate::names::{FunctionName, NotAName, ObjectName, Unknown, is_system_schema, read_simple};
@@ -67,6 +68,7 @@ rule_kind! {
 #[derive(Debug, Default)]
 struct Whitelists {
     lists: Vec<Header>,
+    index: Index,
     schemas: HashMap<Box<str>, Grants>,
 }
 
@@ -86,9 +88,16 @@ struct ListedFunction {
     arguments: Option<Box<str>>,
 }
 
+/// A request, and the lists (by index) that may be for its person.
+struct Meant<'r> {
+    request: &'r Request,
+    candidates: Vec<usize>,
+}
+
 fn compile(policies: &[Policy<'_>], context: &mut Context<'_>) -> Box<dyn Judge> {
     let mut whitelists = Whitelists::default();
     for (index, policy) in policies.iter().enumerate() {
+        whitelists.index.add(index, &policy.audience, None);
         whitelists.lists.push(policy.into());
         whitelists.read(index, policy, context);
     }
@@ -140,38 +149,41 @@ impl Whitelists {
         self.schemas.entry(schema).or_default().functions.entry(name).or_default().push(listed);
     }
 
-    /// The first list that lets a person read a table.
-    fn granting_table(&self, identity: &Identity, table: &TableName) -> Option<&Header> {
+    /// The first list that lets a person read a table: one of its whole schema, or else one of the table.
+    fn granting_table(&self, meant: &Meant<'_>, table: &TableName) -> Option<&Header> {
         let grants = self.schemas.get(table.schema.as_str())?;
-        let single = grants.tables.get(table.table.as_str()).into_iter().flatten();
-        self.first_for(grants.whole.iter().chain(single), identity, &table.source)
+        let single = || self.first_for(grants.tables.get(table.table.as_str())?, meant, &table.source);
+        self.first_for(&grants.whole, meant, &table.source).or_else(single)
     }
 
     /// The first list that lets a person call a function that is not built in. Whatever the call can mean must be
     /// listed: which of several it will be is for the source to say.
-    fn granting_function(&self, request: &Request, used: &FunctionUse) -> Option<&Header> {
+    fn granting_function(&self, meant: &Meant<'_>, used: &FunctionUse) -> Option<&Header> {
         let mut forms = used.forms.iter();
-        let first = self.granting_form(request, used, forms.next().map(String::as_str))?;
-        forms.all(|form| self.granting_form(request, used, Some(form)).is_some()).then_some(first)
+        let first = self.granting_form(meant, used, forms.next().map(String::as_str))?;
+        forms.all(|form| self.granting_form(meant, used, Some(form)).is_some()).then_some(first)
     }
 
     /// The first list that has one form of a function; its name alone stands for every form.
-    fn granting_form(&self, request: &Request, used: &FunctionUse, form: Option<&str>) -> Option<&Header> {
+    fn granting_form(&self, meant: &Meant<'_>, used: &FunctionUse, form: Option<&str>) -> Option<&Header> {
         let listed = self.schemas.get(used.schema.as_str())?.functions.get(used.name.as_str())?;
         let has = |listed: &&ListedFunction| match &listed.arguments {
             None => true,
             Some(arguments) => form == Some(&**arguments),
         };
-        self.first_for(listed.iter().filter(has).map(|listed| &listed.list), &request.identity, &request.source)
+        let lists: Vec<usize> = listed.iter().filter(has).map(|listed| listed.list).collect();
+        self.first_for(&lists, meant, &meant.request.source)
     }
 
-    fn first_for<'w>(
-        &'w self,
-        mut lists: impl Iterator<Item = &'w usize>,
-        identity: &Identity,
-        source: &SourceName,
-    ) -> Option<&'w Header> {
-        lists.find_map(|index| self.lists.get(*index).filter(|list| list.audience.includes_on(identity, source)))
+    /// The first of some lists that is for a person on a source. Of these, and of those that may be for the person, the
+    /// fewer are looked at.
+    fn first_for(&self, lists: &[usize], meant: &Meant<'_>, source: &SourceName) -> Option<&Header> {
+        let is_for = |list: &&Header| list.audience.includes_on(&meant.request.identity, source);
+        let list = |number: &usize| self.lists.get(*number).filter(is_for);
+        match lists.len() <= meant.candidates.len() {
+            true => lists.iter().find_map(list),
+            false => meant.candidates.iter().filter(|number| lists.binary_search(number).is_ok()).find_map(list),
+        }
     }
 }
 
@@ -208,17 +220,18 @@ fn report_unknown(
 
 impl Judge for Whitelists {
     fn judge(&self, request: &Request, verdict: &mut Verdict) {
+        let meant = Meant { request, candidates: self.index.candidates(request) };
         for (index, used) in request.tables.iter().enumerate() {
-            match self.granting_table(&request.identity, used.name()) {
+            match self.granting_table(&meant, used.name()) {
                 Some(list) => verdict.fired(&list.rule),
                 None if is_repeated(request.tables.iter().take(index), used) => {}
                 None => verdict.deny(|| self.refused_table(request, used)),
             }
         }
         for used in request.functions.iter().filter(|used| !used.pure) {
-            match self.granting_function(request, used) {
+            match self.granting_function(&meant, used) {
                 Some(list) => verdict.fired(&list.rule),
-                None => verdict.deny(|| self.refused_function(request, used)),
+                None => verdict.deny(|| self.refused_function(&meant, used)),
             }
         }
     }
@@ -271,7 +284,8 @@ impl Whitelists {
         }
     }
 
-    fn refused_function(&self, request: &Request, used: &FunctionUse) -> Reason {
+    fn refused_function(&self, meant: &Meant<'_>, used: &FunctionUse) -> Reason {
+        let request = meant.request;
         let here = self.lists_for(&request.identity, &request.source);
         let header = self.spokesman(&here);
         let function = format!("{}.{}", used.schema, used.name);
@@ -287,7 +301,7 @@ impl Whitelists {
             true => (Header::built_in(SCHEMA_WHITELIST.name).rule, message),
             false => (header.rule.clone(), header.message_or(|| message)),
         };
-        let missing = |form: &&String| self.granting_form(request, used, Some(form.as_str())).is_none();
+        let missing = |form: &&String| self.granting_form(meant, used, Some(form.as_str())).is_none();
         let detail = match used.forms.iter().find(missing) {
             Some(form) => format!("{function}({form}) {why}"),
             None => format!("{function} {why}"),
