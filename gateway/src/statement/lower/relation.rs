@@ -119,8 +119,8 @@ impl Lowering {
                 let alias = alias.as_ref().map(|alias| self.alias(alias)).transpose()?;
                 let list = self.expressions(array_exprs)?.into_iter().map(|of| (None, of)).collect();
                 let unnest = Name { text: "unnest".to_owned(), at };
-                let call = Box::new(Call::plain(Path(vec![unnest]), Arguments::List(list)));
-                Ok(Relation::Function { lateral: false, call, ordinality: *with_ordinality, alias })
+                let call = Call::plain(Path(vec![unnest]), Arguments::List(list));
+                Ok(one_function(false, call, *with_ordinality, alias))
             }
             sql::TableFactor::NestedJoin { table_with_joins, alias } => {
                 let inner = self.joined(table_with_joins)?;
@@ -159,8 +159,7 @@ impl Lowering {
             return Ok(Relation::Functions { lateral, calls, ordinality, alias });
         }
         let (variadic, arguments) = self.arguments(args)?;
-        let call = Box::new(Call { variadic, ..Call::plain(path(name)?, arguments) });
-        Ok(Relation::Function { lateral, call, ordinality, alias })
+        Ok(one_function(lateral, Call { variadic, ..Call::plain(path(name)?, arguments) }, ordinality, alias))
     }
 
     fn one_of_rows_from(&mut self, arg: &sql::FunctionArg) -> Result<Call> {
@@ -249,5 +248,17 @@ fn single(object: &sql::ObjectName) -> Result<Name> {
     match (parts.pop(), parts.is_empty()) {
         (Some(name), true) => Ok(name),
         _ => Err(Error::syntax("a qualified name in USING", place(object.span()))),
+    }
+}
+
+/// A function in FROM. `unnest` of several arrays is syntax and can have no schema, but means the same as ROWS FROM of
+/// one for each. Source: <https://www.postgresql.org/docs/current/queries-table-expressions.html#QUERIES-TABLEFUNCTIONS>.
+fn one_function(lateral: bool, call: Call, ordinality: bool, alias: Option<Alias>) -> Relation {
+    match (call.name.0.as_slice(), &call.arguments) {
+        ([name], Arguments::List(list)) if name.text == "unnest" && list.len() > 1 && !call.variadic => {
+            let one = |argument: &_| Call::plain(call.name.clone(), Arguments::List(vec![Clone::clone(argument)]));
+            Relation::Functions { lateral, calls: list.iter().map(one).collect(), ordinality, alias }
+        }
+        _ => Relation::Function { lateral, call: Box::new(call), ordinality, alias },
     }
 }
