@@ -111,6 +111,9 @@ pub enum Error {
     /// An answer is larger than one may be (54000).
     #[error("the answer is larger than {0} bytes")]
     AnswerTooLarge(u64),
+    /// The statements of one message answer more rows together than one may (54000).
+    #[error("the statements of one message may answer {0} rows together")]
+    MessageTooLarge(u64),
     /// A portal that cannot run again.
     #[error("portal \"{0}\" cannot be run")]
     PortalSpent(String),
@@ -202,7 +205,8 @@ impl ClientError for Error {
             | Self::TooManyPortals
             | Self::TooManySavepoints
             | Self::PortalTooLarge
-            | Self::AnswerTooLarge(_) => "54000",
+            | Self::AnswerTooLarge(_)
+            | Self::MessageTooLarge(_) => "54000",
             Self::PortalSpent(_) => "55000",
             Self::SeveralStatements => "42601",
             Self::Format(_) => "22023",
@@ -233,6 +237,7 @@ impl ClientError for Error {
             Self::TransactionLost => "Roll back, then try again.",
             Self::Revoked => "Run it again to learn what the current policies say.",
             Self::AnswerTooLarge(_) => "Ask for fewer rows or columns, or raise limits.session.answer_bytes_max.",
+            Self::MessageTooLarge(_) => "Send the statements one by one; a COPY beside others comes first.",
             Self::PortalTooLarge => {
                 "Read waiting portals to their end first, or raise limits.session.portal_bytes_max."
             }

@@ -234,7 +234,7 @@ impl Session<Ready> {
             PortalState::Spent => return self.execute_spent(name, statement),
         };
         let rows_max = Some(u64::from(rows_max)).filter(|rows| *rows > 0);
-        match self.relay(&mut running, Wanted { fields: false, rows_max }).await? {
+        match self.relay(&mut running, Wanted { fields: false, rows_max, answered_before: 0 }).await? {
             Reached::Limit => {
                 self.state.portals.put_back(name, running);
                 self.channel.send(&Backend::PortalSuspended);

@@ -83,6 +83,14 @@ impl Standing {
         Cow::Owned(request)
     }
 
+    /// The most rows that may be answered.
+    fn rows_max(&self) -> Option<u64> {
+        self.obligations.iter().find_map(|obligation| match obligation {
+            Obligation::LimitRows { rows, rule: _ } => Some(*rows),
+            Obligation::FilterRows { .. } | Obligation::MaskColumn { .. } | Obligation::HideColumn { .. } => None,
+        })
+    }
+
     /// Whether what is demanded now is what was met before.
     pub(super) fn demands_the_same(&self, now: &[Obligation]) -> bool {
         let before = &self.obligations;
@@ -97,6 +105,9 @@ pub(super) struct Wanted {
     pub(super) fields: bool,
     /// The most rows; `None` for all.
     pub(super) rows_max: Option<u64>,
+    /// Rows of tables that earlier statements of the same message have answered. A row limit counts them: a message is one
+    /// question, however many statements it is cut into.
+    pub(super) answered_before: u64,
 }
 
 /// How far an answer came.
@@ -148,6 +159,22 @@ impl Running {
             | Obligation::MaskColumn { .. }
             | Obligation::HideColumn { .. } => None,
         })
+    }
+
+    /// Refuses what is over the row limit together with what the message has answered before. Each statement alone
+    /// keeps to the limit as it was rewritten.
+    fn check_message(&self, answered_before: u64, more: u64, uncounted: bool) -> Result<(), Error> {
+        let Some(most) = self.permit.as_ref().and_then(Standing::rows_max).filter(|_| answered_before > 0) else {
+            return Ok(());
+        };
+        let together = answered_before.saturating_add(self.rows).saturating_add(more);
+        if uncounted || together > most { Err(Error::MessageTooLarge(most)) } else { Ok(()) }
+    }
+
+    /// Rows of tables answered so far.
+    pub(super) fn rows_read(&self) -> u64 {
+        let reads = self.permit.as_ref().is_some_and(|standing| !standing.request.tables.is_empty());
+        if reads { self.rows } else { 0 }
     }
 
     /// The proof that it is recorded; none for an answer of the gateway's own.
@@ -375,8 +402,13 @@ impl Session<Ready> {
                 }
                 Batch::Fields(_) => {}
                 Batch::Notice(notice) => self.channel.notice(&notice),
-                Batch::Copied(frames) => self.relay_counted(running, frames).await?,
+                Batch::Copied(frames) => {
+                    // How many rows a copy has is known at its end only.
+                    running.check_message(wanted.answered_before, 0, true)?;
+                    self.relay_counted(running, frames).await?;
+                }
                 Batch::Rows { frames, rows } => {
+                    running.check_message(wanted.answered_before, rows, false)?;
                     let room = wanted.rows_max.map_or(u64::MAX, |most| most - sent);
                     sent += self.relay_rows(running, frames, rows, room).await?;
                     if wanted.rows_max == Some(sent) {

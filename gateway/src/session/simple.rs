@@ -29,11 +29,13 @@ impl Session<Ready> {
         if statements.is_empty() {
             self.channel.send(&Backend::EmptyQueryResponse);
         }
+        let mut answered = 0_u64;
         for statement in &statements {
             let asked = Asked { statement, parameter_types: &[], bind: &Bind::default(), simple: true };
             let mut running = self.start(asked).await?;
-            let wanted = Wanted { fields: true, rows_max: None };
+            let wanted = Wanted { fields: true, rows_max: None, answered_before: answered };
             if let Reached::End(tag) = self.relay(&mut running, wanted).await? {
+                answered = answered.saturating_add(running.rows_read());
                 running.finish();
                 self.channel.send(&Backend::CommandComplete(&tag));
                 self.channel.flush_if_full().await?;

@@ -71,6 +71,23 @@ async fn a_simple_query_is_relayed_and_its_connection_given_back() {
 }
 
 #[tokio::test]
+async fn a_row_limit_holds_for_a_message_however_it_is_cut() {
+    let few = r#"[{ "name": "public-only", "check": "schema_whitelist", "schemas": ["public"] },
+        { "name": "few", "check": "row_limit", "rows": 5 }]"#;
+    let text = "SELECT \"a\" FROM \"public\".\"numbers\" LIMIT 3";
+    let one = "SELECT a FROM numbers LIMIT 3";
+    let script = Script::default().answer("SELECT 1 LIMIT 5", rows(&["1"]));
+    let world = World::new(script.answer(text, rows(&["1", "2", "3"])).answer(text, rows(&["4", "5", "6"])));
+    world.reload(few);
+    let (mut client, _) = world.connect(&[]).await;
+    let answer = client.query(&format!("SELECT 1; {one}; {one}")).await;
+    assert_eq!(answer.iter().filter(|message| message.starts_with("DataRow")).count(), 4, "{answer:?}");
+    let refused = "ErrorResponse ERROR 54000 the statements of one message may answer 5 rows together";
+    assert!(answer.iter().any(|message| message.starts_with(refused)), "{answer:?}");
+    client.terminate().await;
+}
+
+#[tokio::test]
 async fn an_answer_that_is_too_large_ends_and_so_does_its_statement() {
     let large = "x".repeat(10_000_000);
     let world = World::new(Script::default().answer("SELECT 1", rows(&[&large, &large, &large, &large])));

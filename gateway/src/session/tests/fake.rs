@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use passgate_connectors::{
-    Batch, Bind, Caller, Cancel, Connector, Control, Description, Error, Lease, Metadata, Query, ServerMessage,
-    SessionSettings, TransactionStatus, Witness,
+    Batch, Bind, Caller, Cancel, Column, Connector, Control, Description, Error, Lease, Metadata, Query, Relation,
+    ServerMessage, SessionSettings, TransactionStatus, Witness,
 };
 use passgate_policy::{Permitted, SourceName};
 use tokio::sync::Notify;
@@ -138,7 +138,10 @@ impl Connector for FakeConnector {
     }
 
     fn crawl<'a>(&'a self, _: Option<&'a Caller>) -> BoxFuture<'a, Result<Metadata, Error>> {
-        let metadata = Metadata { server_version: "15.14".to_owned(), ..Metadata::default() };
+        let (schema, name) = ("public".to_owned(), "numbers".to_owned());
+        let column = Column { name: "a".to_owned(), type_name: "int4".to_owned(), type_oid: 23, comment: None };
+        let relations = vec![Relation { schema, name, columns: vec![column], ..Relation::default() }];
+        let metadata = Metadata { server_version: "15.14".to_owned(), relations, ..Metadata::default() };
         Box::pin(async move { Ok(metadata) })
     }
 
