@@ -41,13 +41,24 @@ pub fn read(json: &str, bytes_of: &dyn Fn(&str, &str) -> Option<f64>) -> Option<
 fn add(node: &Value, reading: &mut Reading, bytes_of: &dyn Fn(&str, &str) -> Option<f64>, depth: usize) -> Option<()> {
     let depth = depth.checked_sub(1)?;
     let rows = number(node, "Plan Rows")?;
-    reading.rows_of_largest_step = reading.rows_of_largest_step.max(rows);
+    reading.rows_of_largest_step = reading.rows_of_largest_step.max(rows).max(pairs(node));
     if let Some(table) = node.get("Relation Name").and_then(Value::as_str) {
         reading.rows_read += rows;
         reading.bytes += bytes_read(node, table, rows, bytes_of);
     }
     let below = node.get("Plans").and_then(Value::as_array);
     below.into_iter().flatten().try_for_each(|node| add(node, reading, bytes_of, depth))
+}
+
+/// The pairs of rows that a nested loop looks at, however few of them its condition lets through.
+fn pairs(node: &Value) -> f64 {
+    if node.get("Node Type").and_then(Value::as_str) != Some("Nested Loop") {
+        return 0.0;
+    }
+    let sides = node.get("Plans").and_then(Value::as_array).into_iter().flatten();
+    let within =
+        |side: &&Value| matches!(side.get("Parent Relationship").and_then(Value::as_str), Some("Outer" | "Inner"));
+    sides.filter(within).filter_map(|side| number(side, "Plan Rows")).product()
 }
 
 /// A scan of the whole table reads all of it; one through an index reads about what it gives, but never more than that.
@@ -89,6 +100,15 @@ mod tests {
         assert_eq!(reading.rows_of_largest_step, 5e6);
         assert_eq!(reading.rows_read, 30_010.0);
         assert_eq!(reading.bytes, 4_000_000.0 + 10.0 * 1_024.0);
+    }
+
+    #[test]
+    fn a_nested_loop_handles_every_pair() {
+        let json = r#"[{"Plan": {"Node Type": "Nested Loop", "Total Cost": 9000.0, "Plan Rows": 30, "Plans": [
+            {"Node Type": "Seq Scan", "Parent Relationship": "Outer", "Total Cost": 70.0, "Plan Rows": 3000},
+            {"Node Type": "Materialize", "Parent Relationship": "Inner", "Total Cost": 80.0, "Plan Rows": 2000},
+            {"Node Type": "Result", "Parent Relationship": "SubPlan", "Total Cost": 1.0, "Plan Rows": 10}]}}]"#;
+        assert_eq!(read(json, &|_, _| None).unwrap().rows_of_largest_step, 6e6);
     }
 
     #[test]

@@ -28,8 +28,8 @@ mod work;
 use std::sync::Arc;
 
 use passgate_policy::{
-    ColumnUse, Facts, FunctionUse, Governed, Identity, Place, Redirect, Request, SourceName, StatementDigest,
-    StatementKind, TableName, TableUse, Unlinked, Work, Write,
+    ColumnUse, Facts, FunctionUse, Governed, Identity, Multiplied, Place, Redirect, Request, SourceName,
+    StatementDigest, StatementKind, TableName, TableUse, Unlinked, Work, Write,
 };
 use sha2::{Digest, Sha256};
 
@@ -61,6 +61,7 @@ pub struct Plan {
     columns: Vec<ColumnUse>,
     functions: Vec<FunctionUse>,
     unlinked: Vec<Unlinked>,
+    multiplied: Vec<Multiplied>,
     writes: Vec<Write>,
     work: Vec<Work>,
     full_export: bool,
@@ -151,6 +152,7 @@ pub fn redirect(statement: &Statement, model: &Model, redirects: &[Redirect]) ->
         columns: found.columns,
         functions: found.functions,
         unlinked: found.unlinked,
+        multiplied: found.multiplied,
         writes: statement.writes.clone(),
         work,
         full_export: found.full_export,
@@ -184,6 +186,7 @@ pub fn request(plan: &Plan, identity: &Arc<Identity>, facts: Facts) -> Request {
         columns: plan.columns.clone(),
         functions: plan.functions.clone(),
         unlinked: plan.unlinked.clone(),
+        multiplied: plan.multiplied.clone(),
         writes: plan.writes.clone(),
         work: plan.work.clone(),
         full_export: plan.full_export,

@@ -42,22 +42,39 @@ pub(super) fn text(query: &Query, explain: Option<ExplainOptions>) -> Result<Str
 
 /// At most `rows` rows, whatever the query says. Exact for every form: the limit is put where the rows come out.
 fn limit_rows(mut query: Query, rows: u64) -> Query {
-    let most = Expression::Literal(Literal::Number(rows.to_string()));
-    let lowered = match query.limit.take() {
-        None => most,
-        Some(limit) if limit.with_ties => {
-            query.limit = Some(limit);
-            return limited_around(query, most);
-        }
-        Some(Limit { rows: Expression::Literal(Literal::Number(digits)), .. }) => match digits.parse::<u64>() {
-            Ok(asked) => Expression::Literal(Literal::Number(asked.min(rows).to_string())),
-            Err(_) => least(Expression::Literal(Literal::Number(digits)), most),
+    if gives_ties(&query) {
+        return limited_around(query, number(rows));
+    }
+    lower_limit(&mut query, rows);
+    query
+}
+
+/// Whether a limit gives more rows than it names.
+fn gives_ties(query: &Query) -> bool {
+    match (&query.limit, &query.body) {
+        (Some(limit), _) => limit.with_ties,
+        (None, Body::Query(inner)) => gives_ties(inner),
+        (None, Body::Select(_) | Body::Values(_) | Body::Combination { .. }) => false,
+    }
+}
+
+/// A query in parentheses is one with them: PostgreSQL takes the clauses of both together, and each of them once.
+fn lower_limit(query: &mut Query, rows: u64) {
+    let lowered = match (query.limit.take(), &mut query.body) {
+        (None, Body::Query(inner)) => return lower_limit(inner, rows),
+        (None, Body::Select(_) | Body::Values(_) | Body::Combination { .. }) => number(rows),
+        (Some(Limit { rows: Expression::Literal(Literal::Number(digits)), .. }), _) => match digits.parse::<u64>() {
+            Ok(asked) => number(asked.min(rows)),
+            Err(_) => least(Expression::Literal(Literal::Number(digits)), number(rows)),
         },
         // NULL means all, and least() passes over it.
-        Some(Limit { rows: asked, .. }) => least(asked, most),
+        (Some(Limit { rows: asked, .. }), _) => least(asked, number(rows)),
     };
     query.limit = Some(Limit { rows: lowered, with_ties: false });
-    query
+}
+
+fn number(rows: u64) -> Expression {
+    Expression::Literal(Literal::Number(rows.to_string()))
 }
 
 fn least(asked: Expression, most: Expression) -> Expression {

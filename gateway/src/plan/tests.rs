@@ -152,6 +152,7 @@ fn functions_are_named_in_full_and_told_apart() {
         functions.iter().map(|used| (format!("{}.{}", used.schema, used.name), used.pure)).collect()
     };
     assert_eq!(uses("SELECT lower('A')"), [("pg_catalog.lower".to_owned(), true)]);
+    assert_eq!(uses("SELECT 1 WHERE starts_with('ab', 'a')"), [("pg_catalog.starts_with".to_owned(), true)]);
     assert_eq!(uses("SELECT pg_sleep(1)"), [("pg_catalog.pg_sleep".to_owned(), false)]);
     assert_eq!(uses("SELECT quarter(now())")[0], ("sales.quarter".to_owned(), false));
     assert_eq!(uses("SELECT (1.0).pg_sleep"), [("pg_catalog.pg_sleep".to_owned(), false)]);
@@ -226,6 +227,62 @@ fn a_join_is_no_cross_join() {
 }
 
 #[test]
+fn a_key_that_is_a_constant_only_sometimes_gives_many_rows() {
+    for text in [
+        "SELECT * FROM orders o, customers c WHERE c.id = 5 OR c.id = 6",
+        "SELECT * FROM orders o, customers c WHERE c.id = 5 OR o.amount > 1",
+        "SELECT * FROM customers c LEFT JOIN regions r ON c.id = 5 AND r.id = 6, orders o",
+        "SELECT * FROM customers c FULL JOIN regions r ON c.id = r.id AND c.id = 5, orders o",
+        "SELECT * FROM regions r RIGHT JOIN customers c ON c.id = 5 AND r.id = 6, orders o",
+    ] {
+        assert!(!plan(text).unwrap().unlinked.is_empty(), "{text}");
+    }
+    for text in [
+        "SELECT * FROM orders o, customers c WHERE (c.id, c.name) = (5, 'x')",
+        "SELECT * FROM orders o LEFT JOIN customers c ON c.id = 5",
+        "SELECT * FROM orders o, regions r RIGHT JOIN customers c ON r.id = 6 WHERE c.id = 5",
+    ] {
+        assert!(plan(text).unwrap().unlinked.is_empty(), "{text}: {:?}", plan(text).unwrap().unlinked);
+    }
+}
+
+#[test]
+fn a_join_on_no_key_is_seen() {
+    let multiplied = |text: &str| -> Vec<String> {
+        plan(text).unwrap().multiplied.iter().map(|found| found.relations.join(" ")).collect()
+    };
+    for (text, expected) in [
+        ("SELECT * FROM orders o JOIN customers c ON o.customer = c.name", "o c"),
+        ("SELECT * FROM orders o JOIN orders p ON o.amount > p.amount", "o p"),
+        ("SELECT * FROM orders o JOIN customers c ON o.id = 1 OR c.id = o.customer", "o c"),
+        ("SELECT * FROM orders o JOIN customers c ON c.id = o.customer JOIN regions r USING (region)", "o r"),
+        ("SELECT * FROM orders o JOIN (SELECT customer FROM orders) p USING (customer)", "o p"),
+        ("SELECT * FROM orders o, LATERAL (SELECT * FROM customers c WHERE c.name = o.customer) l", "o l"),
+        ("SELECT 1 WHERE EXISTS (SELECT 1 FROM orders o JOIN customers c ON c.name = o.customer)", "o c"),
+        ("SELECT * FROM orders o JOIN generate_series(1, 9) g ON g > o.amount", "o g"),
+        // Each determines the other, and neither the third.
+        ("SELECT * FROM orders o JOIN customers c ON o.id = c.id JOIN regions r ON r.region = c.region", "o r"),
+        ("WITH w AS (SELECT * FROM orders) SELECT * FROM w JOIN w v ON v.customer = w.customer", "w v"),
+    ] {
+        assert_eq!(multiplied(text), [expected], "{text}");
+    }
+    for text in [
+        "SELECT * FROM orders",
+        "SELECT * FROM orders o JOIN customers c ON c.id = o.customer",
+        "SELECT * FROM customers c LEFT JOIN orders o ON c.id = o.customer",
+        "SELECT * FROM orders o JOIN customers c ON c.id = o.customer JOIN regions r ON r.id = c.region",
+        "SELECT * FROM orders o, customers c, regions r WHERE (c.id, r.id) = (o.customer, o.amount)",
+        "SELECT * FROM orders NATURAL JOIN customers",
+        "SELECT * FROM orders o JOIN customers c ON c.name = o.customer AND c.id = 5",
+        "SELECT * FROM orders o, unnest(ARRAY[o.amount]) u",
+        "SELECT * FROM orders o, (SELECT max(id) AS m FROM customers) x",
+        "SELECT (SELECT name FROM customers c WHERE c.name = o.customer) FROM orders o",
+    ] {
+        assert_eq!(multiplied(text), Vec::<String>::new(), "{text}");
+    }
+}
+
+#[test]
 fn the_limit_is_exact() {
     for (text, expected) in [
         ("SELECT 1", "SELECT 1 LIMIT 10"),
@@ -237,7 +294,15 @@ fn the_limit_is_exact() {
         ("SELECT 1 FETCH FIRST 50 ROWS ONLY", "SELECT 1 LIMIT 10"),
         ("SELECT 1 OFFSET 5", "SELECT 1 LIMIT 10 OFFSET 5"),
         ("SELECT 1 UNION ALL SELECT 2", "SELECT 1 UNION ALL SELECT 2 LIMIT 10"),
-        ("(SELECT 1 LIMIT 50)", "(SELECT 1 LIMIT 50) LIMIT 10"),
+        ("(SELECT 1 LIMIT 50)", "(SELECT 1 LIMIT 10)"),
+        ("((SELECT 1 LIMIT 5))", "((SELECT 1 LIMIT 5))"),
+        ("((SELECT 1) OFFSET 2)", "((SELECT 1 LIMIT 10) OFFSET 2)"),
+        ("(SELECT 1 LIMIT 50) OFFSET 2", "(SELECT 1 LIMIT 10) OFFSET 2"),
+        ("(SELECT 1 LIMIT 2) UNION ALL SELECT 2", "(SELECT 1 LIMIT 2) UNION ALL SELECT 2 LIMIT 10"),
+        (
+            "(SELECT 1 ORDER BY 1 FETCH FIRST 50 ROWS WITH TIES) OFFSET 2",
+            "SELECT * FROM ((SELECT 1 ORDER BY 1 FETCH FIRST 50 ROWS WITH TIES) OFFSET 2) AS \"limited\" LIMIT 10",
+        ),
         ("SELECT 1 ORDER BY 1", "SELECT 1 ORDER BY 1 LIMIT 10"),
         (
             "SELECT 1 ORDER BY 1 FETCH FIRST 50 ROWS WITH TIES",

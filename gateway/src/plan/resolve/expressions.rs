@@ -156,11 +156,16 @@ impl<'m> Resolver<'m> {
 
     /// Resolves a call; tells whether it may give more than one row.
     pub(super) fn call(&mut self, call: &mut Call) -> Result<bool> {
-        let Call { name, arguments, variadic: _, distinct, order_by, within_group, filter, over } = call;
-        let passed = match &*arguments {
+        let passed = match &call.arguments {
             Arguments::Everything => 0,
             Arguments::List(list) => list.len(),
         };
+        self.call_with(call, passed)
+    }
+
+    /// A call of so many arguments, of which those are walked that are still there.
+    pub(super) fn call_with(&mut self, call: &mut Call, passed: usize) -> Result<bool> {
+        let Call { name, arguments, variadic: _, distinct, order_by, within_group, filter, over } = call;
         // What an ordered-set aggregate sorts by is an argument, too.
         let returns_a_set = self.function_name(name, passed + within_group.len())?;
         let from = self.edges.len();

@@ -10,12 +10,22 @@ impl Relations {
     /// As many relations as one FROM clause may have.
     pub(super) const MAX: usize = 128;
 
+    pub(super) fn of(relation: usize) -> Self {
+        let mut relations = Self::default();
+        relations.add(relation);
+        relations
+    }
+
     pub(super) fn add(&mut self, relation: usize) {
         self.0 |= 1_u128.checked_shl(u32::try_from(relation).unwrap_or(u32::MAX)).unwrap_or(0);
     }
 
     pub(super) fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    pub(super) fn includes(self, other: Self) -> bool {
+        other.0 & !self.0 == 0
     }
 
     pub(super) fn is_empty(self) -> bool {
@@ -25,6 +35,17 @@ impl Relations {
     pub(super) fn iter(self) -> impl Iterator<Item = usize> {
         (0..Self::MAX).filter(move |relation| self.0 & (1 << relation) != 0)
     }
+}
+
+/// A column that equals something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Equation {
+    /// The relation that has the column.
+    pub(super) relation: usize,
+    /// Its name.
+    pub(super) column: String,
+    /// The relations that the other side reads; none for a constant.
+    pub(super) reads: Relations,
 }
 
 /// Pairs of linked relations.

@@ -9,20 +9,21 @@ mod expressions;
 mod flow;
 mod links;
 mod mentions;
+mod multiplied;
 mod names;
 mod predicates;
 mod rows;
 mod scope;
 
-use std::collections::HashSet;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use passgate_policy::{ColumnUse, FunctionUse, Place, Redirect, TableUse, Unlinked};
+use passgate_policy::{ColumnUse, FunctionUse, Multiplied, Place, Redirect, TableUse, Unlinked};
 
 use self::columns::{Column, Columns, List, implied, implied_name, value};
 use self::flow::{Edge, Flow, Node, Reference};
-use self::links::{Links, Relations};
+use self::links::{Equation, Links, Relations};
 use self::rows::{condenses, has_set, one_row};
 use self::scope::Given;
 use super::Error;
@@ -40,6 +41,7 @@ pub(super) struct Found {
     pub(super) columns: Vec<ColumnUse>,
     pub(super) functions: Vec<FunctionUse>,
     pub(super) unlinked: Vec<Unlinked>,
+    pub(super) multiplied: Vec<Multiplied>,
     /// Views that are read and whose definitions cannot be, with the place of whatever reads them.
     pub(super) unreadable: Vec<(Arc<Unreadable>, Place)>,
     /// Whether the answer has all rows of a table: see [`Shape::whole`].
@@ -116,7 +118,8 @@ struct Leaf<'m> {
     one_row: bool,
     whole: bool,
     unique_keys: &'m [Vec<String>],
-    pinned: HashSet<String>,
+    /// Whether its rows are a table's or a series', and not made by a function of what another row holds.
+    stored: bool,
     at: Place,
 }
 
@@ -136,6 +139,12 @@ struct FromScope<'m> {
     /// ON sees the relations of its join only: those from this one on.
     visible_from: usize,
     links: Links,
+    /// Columns that equal something, wherever a row of the FROM clause has a row of their relation in it.
+    equations: Vec<Equation>,
+    /// Conditions around the one that is walked of which only one has to hold.
+    alternatives: usize,
+    /// The relations that the condition that is walked keeps from or to, where it is an outer join's.
+    restricted: Option<Range<usize>>,
     touched: Relations,
     hidden: bool,
 }
@@ -378,6 +387,7 @@ impl<'m> Resolver<'m> {
         }
         let frame = self.frames.pop().unwrap_or_default();
         self.note_unlinked(&frame);
+        self.note_multiplied(&frame);
         whole &= group_by.is_empty() && distinct.is_none() && !condenses(items);
         Ok(Shape {
             columns: Rc::new(list),

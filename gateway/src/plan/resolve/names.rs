@@ -1,6 +1,5 @@
 //! Names to tables, columns and functions: what each means in the gateway's catalog, never by a server's search_path.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use passgate_policy::{FunctionUse, Place, Redirect, TableFacts, TableKind, TableName, TableUse};
@@ -66,7 +65,7 @@ impl<'m> Resolver<'m> {
             one_row: false,
             whole: true,
             unique_keys,
-            pinned: HashSet::new(),
+            stored: true,
             at,
         })
     }

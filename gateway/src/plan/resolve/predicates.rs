@@ -2,7 +2,7 @@
 //! comparisons mean something here that they do not mean elsewhere.
 
 use super::columns::value;
-use super::links::{Links, Relations};
+use super::links::{Equation, Links, Relations};
 use super::{Resolver, Result};
 use crate::statement::tree::{Arguments, Call, Expression};
 
@@ -57,20 +57,19 @@ impl Resolver<'_> {
             Expression::Or(list) => {
                 let relations = self.leaf_count();
                 let mut common: Option<Links> = None;
+                self.alternatives(1);
                 for operand in list {
                     let links = self.predicate(operand)?;
                     common = Some(common.map_or_else(|| links.clone(), |common| common.common(&links, relations)));
                 }
+                self.alternatives(-1);
                 Ok(common.unwrap_or_default())
             }
+            Expression::Infix { operator, left, right } if operator == "=" => self.equality(left, right),
             Expression::Infix { operator, left, right } => {
-                let (left_reached, right_reached) = (self.reach(left)?, self.reach(right)?);
-                if operator == "=" {
-                    self.pin(left, right_reached);
-                    self.pin(right, left_reached);
-                }
+                let (left, right) = (self.reach(left)?, self.reach(right)?);
                 let excludes_little = operator == "<>" || operator.starts_with('!');
-                Ok(if excludes_little { Links::default() } else { Links::between(left_reached, right_reached) })
+                Ok(if excludes_little { Links::default() } else { Links::between(left, right) })
             }
             Expression::Distinct { left, right, negated: true } | Expression::Quantified { left, right, .. } => {
                 let (left, right) = (self.reach(left)?, self.reach(right)?);
@@ -119,7 +118,7 @@ impl Resolver<'_> {
         }
         // The arguments are resolved: what is left is the function's name.
         let arguments = std::mem::replace(&mut call.arguments, Arguments::Everything);
-        let resolved = self.call(call);
+        let resolved = self.call_with(call, reached.len());
         call.arguments = arguments;
         resolved?;
         let mut links = Links::default();
@@ -131,16 +130,49 @@ impl Resolver<'_> {
         Ok(links)
     }
 
-    /// Notes that a column equals something that does not depend on this FROM.
-    pub(super) fn pin(&mut self, column: &Expression, other: Relations) {
+    /// Notes how many conditions around what comes are one of several.
+    fn alternatives(&mut self, more: isize) {
+        if let Some(frame) = self.frames.last_mut() {
+            frame.alternatives = frame.alternatives.saturating_add_signed(more);
+        }
+    }
+
+    fn equality(&mut self, left: &mut Expression, right: &mut Expression) -> Result<Links> {
+        if let (Expression::Row(left), Expression::Row(right)) = (&mut *left, &mut *right)
+            && left.len() == right.len()
+        {
+            let mut links = Links::default();
+            for (left, right) in left.iter_mut().zip(right) {
+                links.extend(self.equality(left, right)?);
+            }
+            return Ok(links);
+        }
+        let (left_reached, right_reached) = (self.reach(left)?, self.reach(right)?);
+        self.equate_column(left, right_reached);
+        self.equate_column(right, left_reached);
+        Ok(Links::between(left_reached, right_reached))
+    }
+
+    fn equate_column(&mut self, column: &Expression, reads: Relations) {
         let Expression::Column(path) = column else { return };
         let Some(name) = path.0.last().map(|name| name.text.clone()) else { return };
-        let Some((depth, index)) = self.find(path) else { return };
-        if depth + 1 == self.frames.len()
-            && other.is_empty()
-            && let Some(leaf) = self.frames.last_mut().and_then(|frame| frame.leaves.get_mut(index))
+        if let Some((depth, index)) = self.find(path)
+            && depth + 1 == self.frames.len()
         {
-            leaf.pinned.insert(name);
+            self.equate(index, name, reads);
+        }
+    }
+
+    /// Notes that a column equals something wherever its relation has a row in the FROM clause.
+    ///
+    /// Beside a constant, that is so for the rows that the condition chooses, and not for those that an outer join
+    /// keeps whatever it says. Beside other relations it may be noted for both: a row without a match is kept once.
+    pub(super) fn equate(&mut self, relation: usize, column: String, reads: Relations) {
+        let Some(frame) = self.frames.last_mut() else { return };
+        let restricted = frame.restricted.as_ref().is_none_or(|restricted| restricted.contains(&relation));
+        let own = reads.includes(Relations::of(relation));
+        if frame.alternatives == 0 && !own && (restricted || !reads.is_empty()) {
+            frame.equations.push(Equation { relation, column, reads });
         }
     }
 }

@@ -11,7 +11,9 @@ pub(super) fn one_row(items: &[Item], group_by: &[Grouping], from: &[Relation], 
         return false;
     }
     let aggregated = group_by.is_empty() && expressions(items).any(has_aggregate);
-    from.is_empty() || aggregated || (group_by.is_empty() && frame.leaves.iter().all(gives_one_row))
+    from.is_empty()
+        || aggregated
+        || (group_by.is_empty() && (0..frame.leaves.len()).all(|index| gives_one_row(frame, index)))
 }
 
 /// Whether a SELECT list makes one value of many.

@@ -94,7 +94,9 @@ impl<'m> Resolver<'m> {
         let columns = Rc::new(function_columns(call, ordinality, own_name, node));
         let shape = Shape { columns, open: true, one_row: !returns_a_set, whole: false };
         let leaf = self.derived_leaf(shape, alias, &name, at);
-        self.add_linked_leaf(leaf, reached)
+        // What depends on a row makes its rows of what that row holds; other functions are short but for series.
+        let stored = name == "generate_series" && reached.is_empty();
+        self.add_linked_leaf(Leaf { stored, ..leaf }, reached)
     }
 
     /// ROWS FROM: several functions side by side.
@@ -113,7 +115,7 @@ impl<'m> Resolver<'m> {
         let at = first.map_or(Place { line: 1, column: 1 }, |name| name.at);
         let shape = Shape { columns: Rc::new(List::unknown(node)), open: true, one_row: !returns_a_set, whole: false };
         let leaf = self.derived_leaf(shape, alias, "rows from", at);
-        self.add_linked_leaf(leaf, reached)
+        self.add_linked_leaf(Leaf { stored: false, ..leaf }, reached)
     }
 
     pub(super) fn leaf_count(&self) -> usize {
@@ -151,12 +153,16 @@ impl<'m> Resolver<'m> {
         let star = match on {
             JoinCondition::On(on) => {
                 let before = self.see_from(start);
+                let around = self.restrict(kind, start, middle);
                 let mut links = Links::default();
                 chooses = self.shaping(|this| {
                     links = this.predicate(on)?;
                     Ok(())
                 })?;
                 self.see_from(before);
+                if let Some(frame) = self.frames.last_mut() {
+                    frame.restricted = around;
+                }
                 self.link(links);
                 self.beside(left.star, right.star)
             }
@@ -183,6 +189,21 @@ impl<'m> Resolver<'m> {
             (true, JoinKind::Inner | JoinKind::Cross) => false,
         };
         Ok(Given { star, whole })
+    }
+
+    /// Says which relations the condition of a join restricts; tells which it was before. The rows of an outer side are
+    /// there whatever the condition says.
+    fn restrict(&mut self, kind: JoinKind, start: usize, middle: usize) -> Option<Range<usize>> {
+        let end = self.leaf_count();
+        let frame = self.frames.last_mut()?;
+        let around = frame.restricted.clone();
+        match kind {
+            JoinKind::Inner | JoinKind::Cross => {}
+            JoinKind::Left => frame.restricted = Some(middle..end),
+            JoinKind::Right => frame.restricted = Some(start..middle),
+            JoinKind::Full => frame.restricted = Some(end..end),
+        }
+        around
     }
 
     /// Has names see the relations from this one on only, and tells from where they did before.
@@ -303,6 +324,8 @@ impl<'m> Resolver<'m> {
             relations.add(left);
             relations.add(right);
             self.link(Links::all(relations));
+            self.equate(left, column.to_owned(), Relations::of(right));
+            self.equate(right, column.to_owned(), Relations::of(left));
         }
     }
 
@@ -337,8 +360,8 @@ impl<'m> Resolver<'m> {
     pub(super) fn note_unlinked(&mut self, frame: &FromScope<'m>) {
         let components = frame.links.components(frame.leaves.len());
         let mut groups: Vec<(usize, &Leaf<'m>)> = Vec::new();
-        for (leaf, group) in frame.leaves.iter().zip(&components) {
-            if !gives_one_row(leaf) && groups.iter().all(|(known, _)| known != group) {
+        for ((index, leaf), group) in frame.leaves.iter().enumerate().zip(&components) {
+            if !gives_one_row(frame, index) && groups.iter().all(|(known, _)| known != group) {
                 groups.push((*group, leaf));
             }
         }
@@ -366,7 +389,7 @@ impl<'m> Resolver<'m> {
             one_row: shape.one_row,
             whole: shape.whole,
             unique_keys: &[],
-            pinned: HashSet::new(),
+            stored: true,
             at,
         }
     }
@@ -397,7 +420,7 @@ fn function_columns<'m>(call: &Call, ordinality: bool, own_name: &str, node: Nod
     List::of(columns)
 }
 
-pub(super) fn gives_one_row(leaf: &Leaf<'_>) -> bool {
-    let pinned = |key: &Vec<String>| !key.is_empty() && key.iter().all(|column| leaf.pinned.contains(column));
-    leaf.one_row || leaf.unique_keys.iter().any(pinned)
+/// Whether a relation of a FROM clause gives at most one row: by itself, or because a key of it is a constant.
+pub(super) fn gives_one_row(frame: &FromScope<'_>, index: usize) -> bool {
+    frame.leaves.get(index).is_some_and(|leaf| leaf.one_row) || frame.is_determined(index, Relations::default())
 }

@@ -1,8 +1,12 @@
 //! What a constant expression can be at most: numbers, texts, moments and intervals. Separate from the walk because it
 //! knows nothing of statements.
 
+use super::TABLE_ROWS;
 use crate::statement::Part;
 use crate::statement::tree::{Arguments, Body, Call, Expression, Item, Literal, Name};
+
+/// A series of no more is made for every row of a table without a word.
+const ROWS_OF_ONE_FEW: f64 = 1_000.0;
 
 /// Seconds between two times of which one is not a constant: a century.
 const SPAN_UNKNOWN: f64 = 100.0 * 366.0 * 86_400.0;
@@ -126,11 +130,27 @@ pub(super) fn series_rows(list: &[(Option<Name>, Expression)], series: &[(String
         };
         return span / seconds.max(1e-6) + 1.0;
     }
-    let Some(last) = bound(last, series) else { return 1.0 };
+    let Some(last) = bound(last, series) else { return for_every_row(largest_number(last)) };
     let first = number(first).unwrap_or(0.0);
     let step = step.map_or(Some(1.0), number).unwrap_or(1.0).abs();
     let rows = if step == 0.0 { f64::INFINITY } else { (last - first).abs() / step + 1.0 };
     rows.max(1.0)
+}
+
+/// Rows that a series makes for all rows of a table, where its end is a column's value moved by a constant.
+fn for_every_row(constant: f64) -> f64 {
+    if constant > ROWS_OF_ONE_FEW { constant * TABLE_ROWS } else { 1.0 }
+}
+
+/// The largest number written in an expression.
+fn largest_number(of: &Expression) -> f64 {
+    let mut largest = number(of).unwrap_or(0.0);
+    of.each_part(&mut |part| {
+        if let Part::Expression(of) = part {
+            largest = largest.max(largest_number(of));
+        }
+    });
+    largest
 }
 
 /// Seconds since some day, of a constant that starts with a date.

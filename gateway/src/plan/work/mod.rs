@@ -18,12 +18,15 @@ use recursion::{Brakes, recursive_part, stopped_after};
 use super::functions;
 use crate::statement::Part;
 use crate::statement::tree::{
-    Arguments, Body, Call, CommonTable, Distinct, Expression, Item, JoinCondition, Literal, Name, Query, Relation,
-    Select, With,
+    Arguments, Body, Call, CommonTable, Distinct, Expression, Grouping, Item, JoinCondition, Literal, Name, Query,
+    Relation, Select, With,
 };
 
 /// Rows that a table of unknown size is taken to have where each makes a text.
 const TABLE_ROWS: f64 = 1_000.0;
+
+/// Each set of GROUPING SETS, ROLLUP and CUBE goes through all rows; so many may do so whatever the table.
+const GROUPING_SETS_FEW: f64 = 64.0;
 
 /// Less than this is never reported: no rule could care.
 const ROWS_REPORTED: f64 = 1_000.0;
@@ -111,10 +114,21 @@ impl Gauge {
             self.endless.push((table.name.text.clone(), table.name.at));
         }
         let rounds = brakes.bound.unwrap_or(1.0).max(1.0);
+        let doubled = self.doubled(again, brakes.bound);
+        if let Some(bytes) = doubled {
+            self.report(WorkKind::GeneratedBytes, bytes, table.name.at);
+        }
         // Rows that multiply in every round grow without a measure.
         let rows = if each > 1.0 { f64::INFINITY } else { first * rounds };
         self.report(WorkKind::GeneratedRows, rows, table.name.at);
         rows
+    }
+
+    /// How long a value becomes that a recursive query joins to itself in every round.
+    fn doubled(&self, again: &Body, rounds: Option<f64>) -> Option<f64> {
+        let Body::Select(select) = again else { return None };
+        let joins = |item: &Item| matches!(item, Item::Expression { of, alias: _ } if recursion::joins_to_itself(of));
+        select.items.iter().any(joins).then(|| rounds.map_or(f64::INFINITY, |rounds| rounds.max(0.0).exp2()))
     }
 
     fn body(&mut self, body: &Body) -> f64 {
@@ -143,6 +157,10 @@ impl Gauge {
         let reads = select.from.iter().any(reads_a_table);
         let sets = self.parts(select, if reads { rows * TABLE_ROWS } else { rows });
         let rows = rows * sets;
+        let groupings = grouping_sets(&select.group_by);
+        if reads && groupings > GROUPING_SETS_FEW {
+            self.report(WorkKind::GeneratedRows, groupings * TABLE_ROWS, select.at.0);
+        }
         self.report(WorkKind::GeneratedRows, rows, select.at.0);
         self.series.truncate(scope);
         let aggregated = select.group_by.is_empty() && select.items.iter().any(is_aggregate);
@@ -290,8 +308,13 @@ impl Gauge {
             }
             _ => {}
         }
-        // Other functions that return sets make as many rows as what they are given holds, which a query inside makes.
-        if functions::returns_a_set(&name.text) { made } else { 1.0 }
+        // Other functions that return sets make as many rows as what they are given holds: a list of so many, or what a
+        // query inside makes.
+        match argument(0) {
+            Some(Expression::Array(list)) if name.text == "unnest" => made.max(constants::count(list.len())),
+            _ if functions::returns_a_set(&name.text) => made,
+            _ => 1.0,
+        }
     }
 
     /// A back-reference makes matching exponential where several groups of any length may give way to each other. See
@@ -308,6 +331,17 @@ impl Gauge {
             self.report(WorkKind::Backtracking, f64::INFINITY, place_of(of));
         }
     }
+}
+
+/// How many groupings a GROUP BY is: those of its entries, multiplied.
+fn grouping_sets(group_by: &[Grouping]) -> f64 {
+    let sets = |grouping: &Grouping| match grouping {
+        Grouping::Expression(_) | Grouping::Set(_) => 1.0,
+        Grouping::Rollup(of) => constants::count(of.len()) + 1.0,
+        Grouping::Cube(of) => constants::count(of.len()).exp2(),
+        Grouping::Sets(of) => of.iter().map(|one| grouping_sets(std::slice::from_ref(one))).sum(),
+    };
+    group_by.iter().map(sets).product()
 }
 
 fn is_aggregate(item: &Item) -> bool {

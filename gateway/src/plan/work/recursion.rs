@@ -2,10 +2,13 @@
 
 use super::constants::number;
 use super::{each_below, has_window, is_aggregate, names_something};
-use crate::statement::tree::{Body, CommonTable, Expression, JoinCondition, Limit, Query, Relation};
+use crate::statement::tree::{Arguments, Body, CommonTable, Expression, JoinCondition, Limit, Path, Query, Relation};
 
 /// A recursive query that its reader stops after as many rows may do without a condition.
 const STOPPED_AFTER_MAX: f64 = 10_000.0;
+
+/// Functions whose result is as long as their arguments together.
+const JOINING: &[&str] = &["array_cat", "concat", "concat_ws", "format", "power", "replace"];
 
 /// What may end the recursive part of a query.
 #[derive(Default)]
@@ -62,6 +65,47 @@ impl Brakes<'_> {
         });
         self.bound = largest;
     }
+}
+
+/// Whether an expression puts a column beside itself in what grows by it: `s || s`, `n * n`, `concat(s, s)`.
+pub(super) fn joins_to_itself(of: &Expression) -> bool {
+    let mut found = false;
+    each_below(of, &mut |part| {
+        found |= match part {
+            Expression::Infix { operator, left, right } if ["||", "*", "^"].contains(&operator.as_str()) => {
+                share_a_column(&[left, right])
+            }
+            Expression::Call(call) => match (&call.arguments, call.name.0.last()) {
+                (Arguments::List(list), Some(name)) if JOINING.contains(&name.text.as_str()) => {
+                    share_a_column(&list.iter().map(|(_, of)| of).collect::<Vec<_>>())
+                }
+                _ => false,
+            },
+            Expression::Array(list) => share_a_column(&list.iter().collect::<Vec<_>>()),
+            _ => false,
+        };
+    });
+    found
+}
+
+fn share_a_column(parts: &[&Expression]) -> bool {
+    let mut seen: Vec<&Path> = Vec::new();
+    parts.iter().any(|part| {
+        let before = seen.len();
+        each_below(part, &mut |of| {
+            if let Expression::Column(path) = of {
+                seen.push(path);
+            }
+        });
+        let (others, own) = seen.split_at(before);
+        own.iter().any(|path| others.iter().any(|other| may_be_one(path, other)))
+    })
+}
+
+/// Whether two names can mean one column: the same, or one of them without its relation.
+fn may_be_one(one: &Path, other: &Path) -> bool {
+    let text = |path: &Path| path.0.last().map(|name| name.text.clone());
+    text(one) == text(other) && (one.0.len() == 1 || other.0.len() == 1 || one == other)
 }
 
 /// The start and the recursive part of a query that reads itself.

@@ -24,6 +24,7 @@ fn series_are_counted_wherever_they_stand() {
         ("SELECT * FROM generate_series(1, 3000) a JOIN generate_series(1, 2000) b ON a = b", 3_000.0),
         ("SELECT (SELECT sum(x) FROM generate_series(1, 4000) x) FROM generate_series(1, 500)", 2e6),
         ("SELECT 1 FROM generate_series(1, 100 * 1000)", 100_000.0),
+        ("SELECT 1 FROM t, generate_series(1, 5000 + 0 * t.n)", 5e6),
         ("SELECT 1 FROM generate_series(1, (SELECT 70000))", 70_000.0),
         ("SELECT q FROM unnest((SELECT array_agg(g) FROM generate_series(1, 5000) g)) q", 5_000.0),
     ] {
@@ -53,6 +54,7 @@ fn what_tables_bound_is_not_work_of_its_own() {
         "SELECT * FROM t",
         "SELECT * FROM a JOIN b ON a.x = b.x",
         "SELECT * FROM t, generate_series(1, t.n)",
+        "SELECT * FROM t, generate_series(1, least(t.n, 366))",
         "SELECT * FROM t, unnest(t.tags)",
         "SELECT generate_series(1, $1)",
         "SELECT lpad(name, 20), repeat('-', 10) FROM t",
@@ -83,6 +85,35 @@ fn recursion_needs_something_that_ends_it() {
     }
     let far = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 1e9) SELECT max(n) FROM r";
     assert_eq!(work(far), [(WorkKind::GeneratedRows, 1e9)]);
+}
+
+#[test]
+fn what_grows_in_every_round_is_measured() {
+    let recursive = |item: &str, from: &str| {
+        format!(
+            "WITH RECURSIVE r(n, s) AS (SELECT 1, 'a' UNION ALL SELECT n + 1, {item} FROM {from} WHERE n < 40) TABLE r"
+        )
+    };
+    for item in ["s || s", "r.s || s", "concat(s, '-', s)", "replace(s, 'a', s)", "lower(s || '/' || s)"] {
+        assert_eq!(work(&recursive(item, "r")), [(WorkKind::GeneratedBytes, 40.0_f64.exp2())], "{item}");
+    }
+    for item in ["s || '/' || n", "r.name || e.name", "n * 2", "CASE WHEN n > 5 THEN s ELSE s END"] {
+        assert_eq!(work(&recursive(item, "r JOIN e ON e.id = r.n")), [], "{item}");
+    }
+    for item in ["unnest(ARRAY[s, s])", "generate_series(1, 2)"] {
+        assert!(work(&recursive(item, "r")).contains(&(WorkKind::GeneratedRows, f64::INFINITY)), "{item}");
+    }
+}
+
+#[test]
+fn grouping_sets_multiply_the_rows_of_a_table() {
+    let cube = "SELECT count(*) FROM t GROUP BY CUBE (a, b, c, d, e, f, g, h, i, j)";
+    assert_eq!(work(cube), [(WorkKind::GeneratedRows, 1_024_000.0)]);
+    let product = "SELECT count(*) FROM t GROUP BY CUBE (a, b, c, d, e), CUBE (f, g, h, i, j)";
+    assert_eq!(work(product), [(WorkKind::GeneratedRows, 1_024_000.0)]);
+    for few in ["SELECT 1 FROM t GROUP BY CUBE (a, b, c), ROLLUP (d, e, f)", "SELECT 1 FROM t GROUP BY a, b, c, d"] {
+        assert_eq!(work(few), [], "{few}");
+    }
 }
 
 #[test]
