@@ -4,7 +4,7 @@
 //! the constants of the queries, because an answer that depends on them is a leak, and traps: expressions that raise an
 //! error for that value only, such as a division by zero.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio_postgres::Client;
@@ -131,6 +131,7 @@ impl Catalog {
     pub(crate) async fn read(truth: &Client, safe: &Client) -> Self {
         let (mut tables, mut forbidden) = (Vec::new(), Vec::new());
         let safe_tables = relations(safe).await;
+        let seen = all_values(safe, &safe_tables).await;
         for ((schema, name), (stored, columns)) in relations(truth).await {
             let Some((_, safe_columns)) = safe_tables.get(&(schema.clone(), name.clone())) else {
                 let columns = columns.into_iter().map(|(name, kind)| Column::computed(name, kind)).collect();
@@ -144,7 +145,7 @@ impl Catalog {
                     continue;
                 }
                 let values = values(truth, &table, &column).await;
-                let trap = trap(kind, &values, &self::values(safe, &table, &column).await);
+                let trap = trap(kind, &values, &self::values(safe, &table, &column).await, &seen);
                 table.columns.push(Column { name: column, kind, values: values.into(), trap });
             }
             tables.push(table);
@@ -176,6 +177,19 @@ async fn relations(client: &Client) -> Relations {
     all
 }
 
+/// Every value there is: a view may compute with rows that it does not show in the end.
+async fn all_values(client: &Client, relations: &Relations) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    for ((schema, name), (stored, columns)) in relations {
+        let (schema, name) = (schema.clone(), name.clone());
+        let table = Table { schema, name, stored: *stored, columns: Vec::new(), hidden: Vec::new() };
+        for (column, _) in columns {
+            all.extend(values(client, &table, column).await);
+        }
+    }
+    all
+}
+
 async fn values(client: &Client, table: &Table, column: &str) -> Vec<String> {
     let quoted = |name: &str| format!("\"{name}\"");
     let (column, schema, name) = (quoted(column), quoted(&table.schema), quoted(&table.name));
@@ -183,10 +197,10 @@ async fn values(client: &Client, table: &Table, column: &str) -> Vec<String> {
     client.query(&text, &[]).await.expect("values").iter().map(|row| row.get(0)).collect()
 }
 
-fn trap(kind: Kind, truth: &[String], safe: &[String]) -> Option<Trap> {
+fn trap(kind: Kind, truth: &[String], safe: &[String], seen: &BTreeSet<String>) -> Option<Trap> {
     let digits = |text: &String| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match kind {
-        Kind::Integer | Kind::Number => truth.iter().find(|value| !safe.contains(value)).cloned().map(Trap::Number),
+        Kind::Integer | Kind::Number => truth.iter().find(|value| !seen.contains(*value)).cloned().map(Trap::Number),
         Kind::Text => (safe.iter().all(digits) && !truth.iter().all(digits)).then_some(Trap::Cast),
         _ => None,
     }
