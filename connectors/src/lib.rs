@@ -26,7 +26,7 @@ pub use backends::{BACKENDS, Backend, Checked, SettingProblem, Source};
 pub use login::Secret;
 pub use metadata::{Column, Function, Metadata, Relation, RelationKind};
 pub use query::{
-    Bind, Control, Description, Format, Gives, Isolation, Query, SessionSettings, TransactionStatus, Witness,
+    Bind, Control, Description, Format, Gives, Isolation, PlanShape, Query, SessionSettings, TransactionStatus, Witness,
 };
 pub use rows::{Batch, Error, ServerMessage};
 

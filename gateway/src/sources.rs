@@ -17,12 +17,14 @@ use passgate_policy::{Known, Permitted, PolicySet, SourceName};
 
 mod discretion;
 mod estimates;
+mod shape;
 
 pub use estimates::{Estimates, Key as EstimateKey, Price};
 
 use crate::audit::Receipt;
 use crate::catalog::Snapshot;
 use crate::plan::Model;
+use shape::Shaping;
 
 /// How long readiness waits for a source to answer.
 const PROBE_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -130,7 +132,7 @@ impl Sources {
         if let Err(error) = &lease {
             tracing::warn!(source = %name, %error, "no connection to the source");
         }
-        lease.map(|inner| Lease { inner, discreet: false })
+        lease.map(|inner| Lease { inner, source: name.clone(), discreet: false, shaping: None })
     }
 
     /// What the source holds: as last read, or read now if it never was. While a source is down, what it held when it
@@ -202,8 +204,11 @@ impl Sources {
 /// One connection, in the hands of one session. Dropped, it goes back, or is cancelled and closed if it is busy.
 pub struct Lease {
     inner: Box<dyn passgate_connectors::Lease>,
+    source: SourceName,
     /// Whether the words of the source are kept back: what it runs, or described last, is governed.
     discreet: bool,
+    /// The answer in the making, where what runs is an EXPLAIN of which only the shape is shown.
+    shaping: Option<Shaping>,
 }
 
 impl std::fmt::Debug for Lease {
@@ -221,19 +226,35 @@ impl Lease {
     /// Parameter and result types of a recorded query, without running it.
     pub async fn describe(&mut self, _: &Receipt, query: &Permitted<Query>) -> Result<Description, Error> {
         self.discreet = query.query().discreet;
-        self.inner.describe(query).await.map_err(|error| self.told(error))
+        let described = self.inner.describe(query).await.map_err(|error| self.told(error))?;
+        Ok(match &query.query().shape {
+            Some(shape) => Description { fields: shape::fields(shape, described.fields), ..described },
+            None => described,
+        })
     }
 
     /// Starts a recorded query; its rows are then read with [`Lease::next`] until [`Batch::Done`].
     pub async fn start(&mut self, _: &Receipt, query: &Permitted<Query>, bind: &Bind) -> Result<(), Error> {
         self.discreet = query.query().discreet;
+        self.shaping = query.query().shape.clone().map(Shaping::new);
         self.inner.start(query, bind).await.map_err(|error| self.told(error))
     }
 
     /// The next part of the answer. Safe to drop and call again: nothing is lost.
     pub async fn next(&mut self) -> Result<Batch, Error> {
-        let batch = self.inner.next().await.map_err(|error| self.told(error))?;
-        Ok(if self.discreet { discretion::batch(batch) } else { batch })
+        loop {
+            if let Some(batch) = self.shaping.as_mut().and_then(Shaping::next) {
+                return Ok(batch);
+            }
+            let batch = self.inner.next().await.map_err(|error| self.told(error))?;
+            let batch = if self.discreet { discretion::batch(batch) } else { batch };
+            let Some(shaping) = &mut self.shaping else { return Ok(batch) };
+            match shaping.take(batch) {
+                Ok(Some(batch)) => return Ok(batch),
+                Ok(None) => {}
+                Err(cause) => return Err(self.unreadable(cause)),
+            }
+        }
     }
 
     /// Begins, ends or marks a transaction.
@@ -244,6 +265,10 @@ impl Lease {
     /// Applies changed session settings.
     pub async fn apply(&mut self, settings: &SessionSettings) -> Result<(), Error> {
         self.inner.apply(settings).await
+    }
+
+    fn unreadable(&self, cause: &str) -> Error {
+        Error::Protocol { source_name: self.source.to_string(), cause: cause.to_owned() }
     }
 
     fn told(&self, error: Error) -> Error {

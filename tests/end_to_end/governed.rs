@@ -163,6 +163,30 @@ async fn a_hidden_column_is_not_there() {
     assert_eq!(rows(&alice, "SELECT * FROM sales LIMIT 1").await[0].len(), 4);
 }
 
+#[tokio::test]
+async fn explain_shows_the_shape_and_nothing_of_the_filter() {
+    let world = World::shared();
+    let gateway = west(world).await;
+    let client = person(world, &gateway, "bob").await;
+    let explained = "SELECT * FROM sales s JOIN territories t ON t.region = s.region WHERE s.id < 7";
+    for format in ["EXPLAIN", "EXPLAIN (VERBOSE)", "EXPLAIN (FORMAT JSON)"] {
+        let lines = rows(&client, &format!("{format} {explained}")).await;
+        let text = format!("{lines:?}");
+        assert!(text.contains("Scan") && text.contains("sales"), "{text}");
+        for kept in ["WEST", "Filter", "Cond", "cost", "rows", "Output", "< 7"] {
+            assert!(!text.contains(kept), "{format} shows {kept}: {text}");
+        }
+    }
+    let prepared = client.prepare(&format!("EXPLAIN {explained}")).await.unwrap();
+    assert_eq!((prepared.columns().len(), prepared.columns()[0].name()), (1, "QUERY PLAN"));
+    let first: String = client.query(&prepared, &[]).await.unwrap()[0].get(0);
+    assert!(!first.contains("cost"), "{first}");
+    let error = client.simple_query(&format!("EXPLAIN (FORMAT YAML) {explained}")).await.unwrap_err();
+    assert_eq!(told(&error).0, "0A000");
+    let open = rows(&client, "EXPLAIN SELECT * FROM territories WHERE region = 'x'").await;
+    assert!(format!("{open:?}").contains("cost"), "{open:?}");
+}
+
 async fn person(world: &World, gateway: &Gateway, name: &str) -> Client {
     connect(world, gateway.port(), name, &world.openid.token(name).await).await.unwrap()
 }

@@ -3,7 +3,7 @@
 //! Separate because nothing is resolved or rewritten here: the cursor's query carries its obligations in it. They are
 //! compared with what the permit of now demands, so that a permit can never be met by less than it asks.
 
-use passgate_connectors::{Gives, Query};
+use passgate_connectors::Query;
 use passgate_policy::{DischargeError, Governed, Obligation, Permit, Permitted, StatementDigest};
 
 use super::Error;
@@ -29,9 +29,7 @@ pub fn fetch(
     fetch: &Fetch,
 ) -> Result<Permitted<Query>, Error> {
     let discreet = met.iter().any(Obligation::is_about_a_table);
-    let finish = |_: Begun<'_>| {
-        Ok(Query { text: fetch.text(), shown: None, parameter_types: Vec::new(), gives: Gives::Rows, discreet })
-    };
+    let finish = |_: Begun<'_>| Ok(Query { text: fetch.text(), discreet, ..Query::default() });
     permit.discharge(Begun { digest, met }, meet, finish).map_err(|error| match error {
         DischargeError::OtherStatement => Error::internal(),
         DischargeError::Unmet(error) => error,

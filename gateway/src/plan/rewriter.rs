@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
-use passgate_connectors::{Gives, Query, Secret};
+use passgate_connectors::{Gives, PlanShape, Query, Secret};
 use passgate_policy::{
     DischargeError, EstimatePermit, Obligation, Permit, Permitted, Place, StatementKind, TableName, Tenant,
 };
 
 use super::policy_sql::PolicySqlReader;
 use super::{Error, Model, Plan, Unreadable, govern, parameter_types, rewrite};
-use crate::statement::{Delivery, tree};
+use crate::statement::{Delivery, ExplainOptions, tree};
 
 /// What is written down in the place of a salt.
 const SALT_SHOWN: &str = "'<salt>'";
@@ -68,18 +68,22 @@ impl Rewriter {
     }
 
     fn finish(&self, plan: Plan, under: Rewriting<'_>) -> Result<Query, Error> {
-        if plan.explain.is_some() && !plan.governance.is_empty() {
-            return Err(Error::new("42501", "EXPLAIN would tell more than the policies of this statement show")
-                .hint("passgate.explain() tells what they do to it."));
-        }
         let (explain, delivery) = (plan.explain, plan.delivery.clone());
-        self.printed(plan, under, gives(&delivery), |query| Ok(delivery.around(&rewrite::text(query, explain)?)))
+        match explain {
+            Some(options) if !plan.governance.is_empty() => {
+                let shape = Some(shape(&plan, options)?);
+                let query = self.printed(plan, under, |query| explained("COSTS FALSE, ", query))?;
+                Ok(Query { shape, ..query })
+            }
+            _ => {
+                let print = |query: &_| Ok(delivery.around(&rewrite::text(query, explain)?));
+                Ok(Query { gives: gives(&delivery), ..self.printed(plan, under, print)? })
+            }
+        }
     }
 
     fn finish_for_estimate(&self, plan: Plan, under: Rewriting<'_>) -> Result<Query, Error> {
-        self.printed(plan, under, Gives::Rows, |query| {
-            Ok(format!("EXPLAIN (VERBOSE TRUE, FORMAT JSON) {}", rewrite::text(query, None)?))
-        })
+        self.printed(plan, under, |query| explained("", query))
     }
 
     /// Governs the tables of a plan whose obligations are all known, and prints it.
@@ -87,7 +91,6 @@ impl Rewriter {
         &self,
         plan: Plan,
         under: Rewriting<'_>,
-        gives: Gives,
         print: impl FnOnce(&tree::Query) -> Result<String, Error>,
     ) -> Result<Query, Error> {
         let mut query = plan.query.ok_or_else(Error::internal)?;
@@ -104,7 +107,7 @@ impl Rewriter {
         let shown = salt.map(|salt| format!("'{}'", salt.expose())).filter(|salt| text.contains(salt));
         let shown = shown.map(|salt| text.replace(&salt, SALT_SHOWN));
         let discreet = !plan.governance.is_empty();
-        Ok(Query { text, shown, parameter_types: under.parameter_types.to_vec(), gives, discreet })
+        Ok(Query { text, shown, parameter_types: under.parameter_types.to_vec(), discreet, ..Query::default() })
     }
 
     /// A tenant's salt: nobody learns one from another.
@@ -113,6 +116,25 @@ impl Rewriter {
         let tag = hmac::sign(key, tenant.as_str().as_bytes());
         Some(Salt(Secret::new(tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>())))
     }
+}
+
+/// Asks for the plan of a query, with the schemas of tables.
+fn explained(options: &str, query: &tree::Query) -> Result<String, Error> {
+    Ok(format!("EXPLAIN (VERBOSE TRUE, {options}FORMAT JSON) {}", rewrite::text(query, None)?))
+}
+
+/// What an EXPLAIN of a governed statement shows.
+fn shape(plan: &Plan, options: ExplainOptions) -> Result<PlanShape, Error> {
+    let json = match options.format {
+        None | Some("TEXT") => false,
+        Some("JSON") => true,
+        Some(other) => {
+            let message = format!("EXPLAIN in format {other} of a statement that policies govern is not supported");
+            return Err(Error::new("0A000", message).hint("Use FORMAT TEXT or JSON."));
+        }
+    };
+    let tables = plan.tables.iter().map(|used| (used.name().schema.clone(), used.name().table.clone()));
+    Ok(PlanShape { json, tables: tables.collect() })
 }
 
 fn gives(delivery: &Delivery) -> Gives {

@@ -34,7 +34,7 @@ fn source() -> SourceName {
 }
 
 fn query(text: &str) -> Query {
-    Query { text: text.to_owned(), shown: None, parameter_types: Vec::new(), gives: Gives::Rows, discreet: false }
+    Query { text: text.to_owned(), ..Query::default() }
 }
 
 async fn checkout(source: &Postgres, person: &str) -> Result<PostgresLease, Error> {
