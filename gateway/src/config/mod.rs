@@ -97,6 +97,9 @@ pub struct PoliciesConfig {
     /// policy masks with a hash cannot be read. Default none.
     #[serde(default)]
     pub hash_secret: Option<Secret>,
+    /// Roles whose holders may ask `passgate.explain` what policies would do for somebody else. Default none.
+    #[serde(default)]
+    pub security_roles: Vec<String>,
 }
 
 /// How much may be used, and by what.

@@ -55,6 +55,29 @@ pub struct Person {
     pub authentication_method: Option<String>,
 }
 
+impl Person {
+    /// Them, as if they had signed in; called `name` where they have no name of their own.
+    pub fn identity(&self, name: &str) -> Result<Identity, String> {
+        let name = self.name.as_deref().unwrap_or(name);
+        let method = match self.authentication_method.as_deref() {
+            None | Some("oidc") => "oidc",
+            Some("oauthbearer") => "oauthbearer",
+            Some("scram") => "scram",
+            Some(other) => return Err(format!("nobody signs in by \"{other}\": write oidc, oauthbearer or scram")),
+        };
+        Ok(Identity {
+            person: PersonName::new(name),
+            subject: name.to_owned(),
+            email: self.email.clone(),
+            tenant: Tenant::new(self.tenant.as_deref().unwrap_or("default")),
+            groups: self.groups.clone(),
+            roles: self.roles.iter().map(Role::new).collect(),
+            claims: self.claims.clone(),
+            proof: Proof { method, issuer: "test".to_owned(), expires_at: None },
+        })
+    }
+}
+
 /// One case.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -278,23 +301,7 @@ fn identity(who: &Who, document: &Document) -> Result<Arc<Identity>, String> {
         }
         Who::Described(person) => ("somebody", &**person),
     };
-    let name = person.name.as_deref().unwrap_or(name);
-    let method = match person.authentication_method.as_deref() {
-        None | Some("oidc") => "oidc",
-        Some("oauthbearer") => "oauthbearer",
-        Some("scram") => "scram",
-        Some(other) => return Err(format!("nobody signs in by \"{other}\": write oidc, oauthbearer or scram")),
-    };
-    Ok(Arc::new(Identity {
-        person: PersonName::new(name),
-        subject: name.to_owned(),
-        email: person.email.clone(),
-        tenant: Tenant::new(person.tenant.as_deref().unwrap_or("default")),
-        groups: person.groups.clone(),
-        roles: person.roles.iter().map(Role::new).collect(),
-        claims: person.claims.clone(),
-        proof: Proof { method, issuer: "test".to_owned(), expires_at: None },
-    }))
+    person.identity(name).map(Arc::new)
 }
 
 fn facts(case: &Case, document: &Document) -> Result<Facts, String> {

@@ -127,7 +127,10 @@ impl Difference {
                 Some(None) => continue,
                 None => {}
             }
-            let change = one(line, query, recorded, old, new);
+            let Ok(change) = one(line, query, recorded, old, new) else {
+                difference.cannot_tell("a policy asks what the statement would cost, which nobody can tell any more");
+                continue;
+            };
             let place = change.map(|change| {
                 difference.changes.push(change);
                 difference.changes.len() - 1
@@ -149,7 +152,16 @@ impl Difference {
     }
 }
 
-fn one(line: &Line, query: &str, recorded: &RecordedIdentity, old: Stage<'_>, new: Stage<'_>) -> Option<Change> {
+/// A policy asked for an estimate.
+struct NoEstimate;
+
+fn one(
+    line: &Line,
+    query: &str,
+    recorded: &RecordedIdentity,
+    old: Stage<'_>,
+    new: Stage<'_>,
+) -> Result<Option<Change>, NoEstimate> {
     let identity = Arc::new(Identity {
         person: PersonName::new(&line.user),
         subject: recorded.subject.clone(),
@@ -169,6 +181,9 @@ fn one(line: &Line, query: &str, recorded: &RecordedIdentity, old: Stage<'_>, ne
     };
     let before = rehearse(query, old, &identity, &facts);
     let after = rehearse(query, new, &identity, &facts);
+    if before.iter().chain(&after).any(|account| account.estimate_wanted) {
+        return Err(NoEstimate);
+    }
     let mut what = Vec::new();
     let (mut loses, mut gains) = (false, false);
     for (before, after) in before.iter().zip(&after) {
@@ -179,13 +194,13 @@ fn one(line: &Line, query: &str, recorded: &RecordedIdentity, old: Stage<'_>, ne
         (false, true) => Direction::Gains,
         _ => Direction::Changes,
     };
-    (!what.is_empty()).then(|| Change {
+    Ok((!what.is_empty()).then(|| Change {
         direction,
         person: line.user.clone(),
         statement: query.to_owned(),
         times: 1,
         what,
-    })
+    }))
 }
 
 fn compare(before: &Rehearsed, after: &Rehearsed, what: &mut Vec<String>, loses: &mut bool, gains: &mut bool) {

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use passgate_policy::{Known, PolicySet, SourceName};
+use passgate_policy::{Known, PolicySet, Role, SourceName};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -86,6 +86,7 @@ pub async fn start(loaded: &Loaded) -> Result<Running, Vec<Problem>> {
     let approvals = Approvals::new(&settings.limits.approvals, store.clone(), audit.clone());
     approvals.sweep_in_background();
     let services = Arc::new(Services {
+        security_roles: settings.policies.security_roles.iter().map(Role::new).collect(),
         config: settings.limits.session.clone(),
         statement_limits: settings.limits.statement.clone(),
         sources: sources.clone(),

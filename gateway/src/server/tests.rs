@@ -62,6 +62,7 @@ impl World {
         let audit = Audit::start(&crate::audit::Config::default(), folder.path()).unwrap();
         let store = Arc::new(Store::open(&crate::store::Config::default(), folder.path()).await.unwrap());
         let services = Services {
+            security_roles: Vec::new(),
             config: session::Config::default(),
             statement_limits: statement::Limits::default(),
             sources: Arc::new(Sources::new(&crate::sources::Config::default(), Vec::new())),

@@ -145,7 +145,7 @@ impl Session<Ready> {
     }
 
     /// What the moment and the session are.
-    async fn facts(&mut self) -> Facts {
+    pub(super) async fn facts(&mut self) -> Facts {
         Facts {
             now: now(),
             application_name: self.state.settings.application_name().to_owned(),

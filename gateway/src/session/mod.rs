@@ -39,7 +39,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use passgate_policy::PolicySet;
+use passgate_policy::{PolicySet, Role};
 use passgate_wire as wire;
 use tokio::sync::watch;
 
@@ -127,6 +127,8 @@ pub struct Services {
     pub policies: watch::Receiver<Arc<PolicySet>>,
     /// What rewrites statements as they demand.
     pub rewriter: Arc<Rewriter>,
+    /// Roles whose holders may explain statements as somebody else.
+    pub security_roles: Vec<Role>,
     /// How they came to be in force.
     pub policy_status: watch::Receiver<PolicyStatus>,
     /// The log.

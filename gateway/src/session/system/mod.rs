@@ -13,6 +13,7 @@
 mod approvals;
 mod approve;
 mod cancel;
+mod explain;
 mod policy_status;
 mod question;
 mod refuse;
@@ -79,7 +80,7 @@ struct Column {
 type Rows = Result<Vec<Vec<Value>>, Failure>;
 type Produce = for<'a> fn(&'a mut Session<Ready>, Vec<Value>, &'a Record) -> BoxFuture<'a, Rows>;
 
-const ROWS: &[&Row] = &[&approvals::ROW, &approve::ROW, &cancel::ROW, &policy_status::ROW, &refuse::ROW];
+const ROWS: &[&Row] = &[&approvals::ROW, &approve::ROW, &cancel::ROW, &explain::ROW, &policy_status::ROW, &refuse::ROW];
 
 const fn column(name: &'static str, of: Type) -> Column {
     Column { name, of }

@@ -84,6 +84,7 @@ impl World {
         let source = Source { connector: Arc::new(connector), default_schema: "public".to_owned() };
         let policies = watch::Sender::new(Arc::new(policies(more)));
         let services = Services {
+            security_roles: Vec::new(),
             config: Config { prepared_statements_max: 3, answer_bytes_max: 30_000_000, ..Config::default() },
             statement_limits: statement::Limits::default(),
             sources: Arc::new(Sources::new(&crate::sources::Config::default(), vec![source])),
