@@ -1,9 +1,11 @@
 //! `when`: a condition written in CEL, the Common Expression Language (<https://cel.dev>).
 //!
 //! ```text
-//! text ── parse ──► Expr ── check ──► Node ── lower ──► Condition
-//!         (places)         (types)           (tests of names as JSON has them, and the rest evaluated)
+//! text ── scan, parse ──► Expr ── check ──► Node ── lower ──► Condition
+//!         (bounds, places)       (types)           (tests of names as JSON has them, and the rest evaluated)
 //! ```
+//!
+//! The crate `cel` parses.
 //!
 //! What an expression shares with a JSON condition becomes the same tests, so that both have the same logic, the same
 //! evidence, and the same index of what they cannot hold without. The rest is evaluated straight over the request: no
@@ -17,6 +19,7 @@ mod evaluate;
 mod functions;
 mod lower;
 mod parse;
+mod scan;
 #[cfg(test)]
 mod tests;
 mod value;
