@@ -7,7 +7,7 @@ fn connectors(sources: &Sources) {
 }
 
 fn lease(lease: Lease) {
-    let _ = lease.0;
+    let _ = lease.inner;
 }
 
 fn main() {}

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 use passgate_connectors::{Batch, PlanShape};
 use passgate_wire::Backend;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Bytes of a plan that are read, and levels of it.
 const BYTES_MAX: usize = 4 << 20;
@@ -95,15 +95,16 @@ fn shown(plan: &Value, shape: &PlanShape) -> Option<Vec<String>> {
 
 fn reduced(node: &Value, shape: &PlanShape, depth: usize) -> Option<Value> {
     let depth = depth.checked_sub(1)?;
-    let mut shown = json!({ "Node Type": kind(node)? });
+    let mut shown = Map::new();
+    shown.insert("Node Type".to_owned(), kind(node)?.into());
     if let Some(table) = table(node, shape) {
-        shown["Relation Name"] = table.into();
+        shown.insert("Relation Name".to_owned(), table.into());
     }
     let below: Vec<Value> = below(node).map(|node| reduced(node, shape, depth)).collect::<Option<_>>()?;
     if !below.is_empty() {
-        shown["Plans"] = below.into();
+        shown.insert("Plans".to_owned(), below.into());
     }
-    Some(shown)
+    Some(shown.into())
 }
 
 fn indented(node: &Value, shape: &PlanShape, level: usize, lines: &mut Vec<String>) -> Option<()> {

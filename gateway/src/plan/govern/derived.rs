@@ -46,6 +46,9 @@ impl<'a> Governor<'a> {
         let columns = visible.iter().enumerate().map(|(index, column)| ShownColumn {
             name: renamed(index, &column.name),
             type_name: column.type_name.clone(),
+            table: facts.name.table.clone(),
+            inside: column.name.clone(),
+            masked: rules.is_some_and(|rules| rules.masks.contains_key(&column.name)),
         });
         let columns = columns.collect();
         Ok(Shown { columns, keys, hidden, definition })
@@ -72,7 +75,7 @@ impl<'a> Governor<'a> {
             return Ok(Relation::Query { lateral: false, query: query.clone(), alias: Some(outer), at });
         }
         let none = Rules::default();
-        let query = self.select_from(inner, facts, rules.unwrap_or(&none), &shown.hidden)?;
+        let query = self.select_from(inner, facts, rules.unwrap_or(&none), &shown.hidden, leaf.beside)?;
         Ok(Relation::Query { lateral: false, query: Box::new(query), alias: Some(outer), at })
     }
 
@@ -83,6 +86,7 @@ impl<'a> Governor<'a> {
         facts: &TableFacts,
         rules: &Rules,
         hidden: &BTreeSet<String>,
+        beside: Vec<Expression>,
     ) -> Walked<Query> {
         let sql = self.context.sql;
         let masking = Masking { sql, salt: self.context.salt };
@@ -122,6 +126,7 @@ impl<'a> Governor<'a> {
             self.filters = true;
             self.filtered.add(&facts.columns);
             query.offset = self.fenced.then(nothing);
+            filters.extend(beside);
             select.filter = if filters.len() == 1 { filters.pop() } else { Some(Expression::And(filters)) };
         }
         query.body = Body::Select(Box::new(select));

@@ -91,6 +91,16 @@ pub(super) fn is_quiet_inside(query: &Query, filtered: &Filtered) -> bool {
     Listener { filtered, parameter_types: &[], names: BTreeSet::new() }.query(query, false)
 }
 
+/// Whether one condition is quiet, among relations of these names.
+pub(super) fn is_quiet_condition(
+    of: &Expression,
+    filtered: &Filtered,
+    parameter_types: &[u32],
+    names: &BTreeSet<String>,
+) -> bool {
+    Listener { filtered, parameter_types, names: names.clone() }.quiet(of)
+}
+
 /// Whether an expression of a policy is quiet.
 pub(super) fn is_quiet_expression(of: &Expression) -> bool {
     Listener { filtered: &Filtered::default(), parameter_types: &[], names: BTreeSet::new() }.quiet(of)

@@ -11,6 +11,7 @@
 //! Inside a derived table every column has the table's name before it: a column that the source no longer has is then
 //! an error, and never one of the statement around it.
 
+mod beside;
 mod derived;
 mod fence;
 mod grouping;
@@ -121,8 +122,9 @@ pub(super) fn govern(query: &mut Query, governance: &Governance, context: Contex
         && fence::is_quiet(&original, filtered, context.parameter_types)
         && definitions.iter().all(|definition| fence::is_quiet_inside(definition, filtered));
     if governor.filters && !quiet {
+        let filtered = governor.filtered;
         *query = original;
-        Governor::new(governance, context, true).statement(query)?;
+        Governor { filtered, ..Governor::new(governance, context, true) }.statement(query)?;
     }
     Ok(())
 }
@@ -251,7 +253,10 @@ impl<'a> Governor<'a> {
             window.each_part_mut(&mut |part| self.part(part))?;
         }
         self.orders(order_by)?;
-        let scope = self.scopes.pop().unwrap_or_default();
+        let mut scope = self.scopes.pop().unwrap_or_default();
+        if self.fenced {
+            self.note_conditions(filter.as_ref(), &mut scope.leaves);
+        }
         let mut leaves = scope.leaves.into_iter();
         for relation in from.iter_mut() {
             self.replace(relation, &mut leaves)?;

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::{Error, Governor, Stop, Walked};
-use crate::statement::tree::{Alias, Name, Path, Query, Relation};
+use crate::statement::tree::{Alias, Expression, JoinKind, Name, Path, Query, Relation};
 
 /// The relations of one FROM clause, in order.
 #[derive(Debug, Default)]
@@ -24,6 +24,10 @@ pub(super) struct Leaf {
     pub(super) shown: Option<Shown>,
     /// Which join with a name of its own it stands in, by number; 0 for none. Its name clashes with none outside.
     join: usize,
+    /// Whether an outer join puts NULL in the place of its rows.
+    pub(super) nullable: bool,
+    /// Conditions that may stand beside its filter.
+    pub(super) beside: Vec<Expression>,
 }
 
 /// What a governed table shows.
@@ -44,6 +48,18 @@ pub(super) struct Shown {
 pub(super) struct ShownColumn {
     pub(super) name: String,
     pub(super) type_name: String,
+    /// The table's own name, and the column's.
+    pub(super) table: String,
+    pub(super) inside: String,
+    /// Whether something else is shown in its place.
+    pub(super) masked: bool,
+}
+
+/// Where in a FROM clause a relation stands.
+#[derive(Clone, Copy)]
+struct Place {
+    join: usize,
+    nullable: bool,
 }
 
 impl Leaf {
@@ -58,10 +74,11 @@ impl Governor<'_> {
     pub(super) fn scope(&mut self, from: &[Relation]) -> Walked<Scope> {
         let mut leaves = Vec::new();
         let mut joins = 0;
-        from.iter().try_for_each(|relation| self.leaves(relation, &mut leaves, 0, &mut joins))?;
+        let place = Place { join: 0, nullable: false };
+        from.iter().try_for_each(|relation| self.leaves(relation, &mut leaves, place, &mut joins))?;
         // PostgreSQL lets tables of one name and two schemas stand side by side; derived tables it does not.
         for index in 0..leaves.len() {
-            let Some(Leaf { name, full: Some((schema, table)), shown: Some(_), join }) = leaves.get(index) else {
+            let Some(Leaf { name, full: Some((schema, table)), shown: Some(_), join, .. }) = leaves.get(index) else {
                 continue;
             };
             let same = leaves.iter().filter(|leaf| leaf.name == *name && leaf.join == *join).count();
@@ -74,9 +91,10 @@ impl Governor<'_> {
     }
 
     /// Adds the relations of one entry of FROM, of which `joins` with a name of their own are known.
-    fn leaves(&mut self, relation: &Relation, leaves: &mut Vec<Leaf>, join: usize, joins: &mut usize) -> Walked<()> {
+    fn leaves(&mut self, relation: &Relation, leaves: &mut Vec<Leaf>, place: Place, joins: &mut usize) -> Walked<()> {
+        let Place { join, nullable } = place;
         let named = |alias: &Option<Alias>| alias.as_ref().map(|alias| alias.name.text.clone());
-        let leaf = match relation {
+        let (name, full, shown) = match relation {
             Relation::Table { name, only, alias, sample: _ } => {
                 let last = name.0.last().map(|name| name.text.clone()).unwrap_or_default();
                 let full = match (name.0.as_slice(), alias) {
@@ -85,19 +103,15 @@ impl Governor<'_> {
                 };
                 let shown =
                     self.governed(name, *only)?.map(|governed| self.shown(&governed, alias.as_ref())).transpose()?;
-                Leaf { name: named(alias).unwrap_or(last), full, shown, join }
+                (named(alias).unwrap_or(last), full, shown)
             }
-            Relation::Query { alias, .. } => {
-                Leaf { name: named(alias).unwrap_or_default(), full: None, shown: None, join }
-            }
+            Relation::Query { alias, .. } => (named(alias).unwrap_or_default(), None, None),
             Relation::Function { alias, call, .. } => {
                 let last = call.name.0.last().map(|name| name.text.clone()).unwrap_or_default();
-                Leaf { name: named(alias).unwrap_or(last), full: None, shown: None, join }
+                (named(alias).unwrap_or(last), None, None)
             }
-            Relation::Functions { alias, .. } => {
-                Leaf { name: named(alias).unwrap_or_default(), full: None, shown: None, join }
-            }
-            Relation::Join { left, right, alias, .. } => {
+            Relation::Functions { alias, .. } => (named(alias).unwrap_or_default(), None, None),
+            Relation::Join { left, right, kind, alias, on: _ } => {
                 let inside = match alias {
                     Some(_) => {
                         *joins += 1;
@@ -105,11 +119,12 @@ impl Governor<'_> {
                     }
                     None => join,
                 };
-                self.leaves(left, leaves, inside, joins)?;
-                return self.leaves(right, leaves, inside, joins);
+                let side = |nulled: &[JoinKind]| Place { join: inside, nullable: nullable || nulled.contains(kind) };
+                self.leaves(left, leaves, side(&[JoinKind::Right, JoinKind::Full]), joins)?;
+                return self.leaves(right, leaves, side(&[JoinKind::Left, JoinKind::Full]), joins);
             }
         };
-        leaves.push(leaf);
+        leaves.push(Leaf { name, full, shown, join, nullable, beside: Vec::new() });
         Ok(())
     }
 
