@@ -106,6 +106,8 @@ pub(crate) struct Table {
     /// Whether it is no view, so that samples can be taken.
     pub(crate) stored: bool,
     pub(crate) columns: Vec<Column>,
+    /// The column that is its primary key, where one is.
+    pub(crate) key: Option<String>,
     /// Names of columns that the safe twin does not have.
     pub(crate) hidden: Vec<String>,
 }
@@ -135,10 +137,11 @@ impl Catalog {
         for ((schema, name), (stored, columns)) in relations(truth).await {
             let Some((_, safe_columns)) = safe_tables.get(&(schema.clone(), name.clone())) else {
                 let columns = columns.into_iter().map(|(name, kind)| Column::computed(name, kind)).collect();
-                forbidden.push(Table { schema, name, stored, columns, hidden: Vec::new() });
+                forbidden.push(Table { schema, name, stored, columns, key: None, hidden: Vec::new() });
                 continue;
             };
-            let mut table = Table { schema, name, stored, columns: Vec::new(), hidden: Vec::new() };
+            let key = primary_key(safe, &schema, &name).await;
+            let mut table = Table { schema, name, stored, columns: Vec::new(), key, hidden: Vec::new() };
             for (column, kind) in columns {
                 if !safe_columns.iter().any(|(known, _)| *known == column) {
                     table.hidden.push(column);
@@ -177,12 +180,20 @@ async fn relations(client: &Client) -> Relations {
     all
 }
 
+async fn primary_key(client: &Client, schema: &str, name: &str) -> Option<String> {
+    let text = "SELECT a.attname::text FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid \
+                JOIN pg_namespace n ON n.oid = c.relnamespace \
+                JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0] \
+                WHERE i.indisprimary AND i.indnatts = 1 AND n.nspname::text = $1 AND c.relname::text = $2";
+    client.query_opt(text, &[&schema, &name]).await.expect("the key").map(|row| row.get(0))
+}
+
 /// Every value there is: a view may compute with rows that it does not show in the end.
 async fn all_values(client: &Client, relations: &Relations) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
     for ((schema, name), (stored, columns)) in relations {
         let (schema, name) = (schema.clone(), name.clone());
-        let table = Table { schema, name, stored: *stored, columns: Vec::new(), hidden: Vec::new() };
+        let table = Table { schema, name, stored: *stored, columns: Vec::new(), key: None, hidden: Vec::new() };
         for (column, _) in columns {
             all.extend(values(client, &table, column).await);
         }

@@ -114,6 +114,8 @@ struct Source {
     row: bool,
     /// Whether it gives one row, so that what is joined to it alone is joined to nothing.
     single: bool,
+    /// The column that is its primary key, where it is a table.
+    key: Option<Column>,
     /// Columns the twin does not have.
     hidden: Vec<String>,
 }

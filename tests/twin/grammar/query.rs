@@ -179,6 +179,10 @@ impl Grammar<'_> {
                     self.aggregated(&kinds)
                 }
             },
+            7 if self.chance(25) => match self.grouped_by_key(wanted) {
+                Some(made) => made,
+                None => self.grouped(wanted),
+            },
             7 => self.grouped(wanted),
             8 => self.windowed(wanted),
             9 => self.distinct(wanted),
@@ -403,6 +407,35 @@ impl Grammar<'_> {
         Made { text: format!("SELECT {}{from}{filter}{by}{having}", items.join(", ")), columns, ordered: false }
     }
 
+    /// Groups by a table's key, so that all of its columns may be shown as they are.
+    fn grouped_by_key(&mut self, wanted: Option<&[Kind]>) -> Option<Made> {
+        self.scopes.push(Scope::default());
+        let from = self.from();
+        let keyed: Vec<Source> = self.scope().sources.iter().filter(|source| source.key.is_some()).cloned().collect();
+        if keyed.is_empty() {
+            self.scopes.pop();
+            return None;
+        }
+        let source = self.pick(&keyed);
+        let named = |column: &Column| format!("{}.{}", source.qualifiers[0], quoted(&column.name));
+        let kinds = wanted.map_or_else(|| self.kinds(), <[Kind]>::to_vec);
+        let (mut items, mut columns) = (Vec::new(), Vec::new());
+        for kind in kinds {
+            let own: Vec<Column> = source.columns.iter().filter(|column| column.kind == kind).cloned().collect();
+            let (written, column) = if own.is_empty() || self.chance(25) {
+                (self.aggregate(kind), Column::computed("", kind))
+            } else {
+                let column = self.pick(&own);
+                (named(&column), column)
+            };
+            self.item(written, column, &mut items, &mut columns);
+        }
+        let by = named(source.key.as_ref()?);
+        let text = format!("SELECT {}{from}{} GROUP BY {by}", items.join(", "), self.filter());
+        self.scopes.pop();
+        Some(Made { text, columns, ordered: false })
+    }
+
     fn windowed(&mut self, wanted: Option<&[Kind]>) -> Made {
         self.scopes.push(Scope::default());
         let from = self.from();
@@ -418,7 +451,16 @@ impl Grammar<'_> {
         let name = self.fresh("w");
         items.insert(0, format!("{over} AS {name}"));
         columns.insert(0, Column::computed(name, kind));
-        let text = format!("SELECT {}{from}{}", items.join(", "), self.filter());
+        let named = if self.chance(20) && items[0].contains(" OVER (") {
+            let (call, window) = items[0].split_once(" OVER (").expect("it is there");
+            let (window, rest) = window.rsplit_once(')').expect("it is closed");
+            let text = format!(" WINDOW \"W\" AS ({window})");
+            items[0] = format!("{call} OVER \"W\"{rest}");
+            text
+        } else {
+            String::new()
+        };
+        let text = format!("SELECT {}{from}{}{named}", items.join(", "), self.filter());
         self.scopes.pop();
         Made { text, columns, ordered: false }
     }

@@ -206,13 +206,16 @@ impl Grammar<'_> {
         let taken = self.scope().sources.iter().any(|source| source.name == table.name);
         if !taken && self.chance(35) {
             let mut source = derived(&table.name, table.columns);
+            source.key = source.columns.iter().find(|column| Some(&column.name) == table.key.as_ref()).cloned();
             source.hidden = table.hidden;
             source.qualifiers.push(full);
             return (format!("{written}{sample}"), source);
         }
         let name = self.alias();
+        let key = table.columns.iter().position(|column| Some(&column.name) == table.key.as_ref());
         let (list, columns) = self.renamed(table.columns);
         let mut source = derived(&name, columns);
+        source.key = key.and_then(|at| source.columns.get(at).cloned());
         // The fields of a table's row keep the names of its columns, those of a query's row get the new ones: the
         // gateway, which makes a query of a governed table, cannot but show the new ones.
         source.row = list.is_empty();
@@ -325,6 +328,7 @@ fn derived(name: &str, columns: Vec<Column>) -> Source {
         columns,
         row: true,
         single: false,
+        key: None,
         hidden: Vec::new(),
     }
 }
