@@ -24,8 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Rows with the names and types of their columns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rows {
-    /// Name, type and type modifier (a length, or digits) of each column.
-    pub(crate) columns: Vec<(String, u32, i32)>,
+    /// Name and type of each column. Not the type's modifier, which changes with what the planner makes of constants.
+    pub(crate) columns: Vec<(String, u32)>,
     /// Every row, each value as text.
     pub(crate) rows: Vec<Vec<Option<String>>>,
 }
@@ -150,7 +150,7 @@ impl Client {
             match self.hear().await {
                 Message::RowDescription(body) => {
                     let column = |field: postgres_protocol::message::backend::Field<'_>| {
-                        Ok((field.name().to_owned(), field.type_oid(), field.type_modifier()))
+                        Ok((field.name().to_owned(), field.type_oid()))
                     };
                     rows.columns = body.fields().map(column).collect().expect("columns");
                 }
@@ -160,7 +160,7 @@ impl Client {
                     let values = body.ranges().map(|range| Ok(range.map(text)));
                     rows.rows.push(values.collect().expect("values"));
                 }
-                Message::CopyOutResponse(_) => rows.columns = vec![("copy".to_owned(), 0, -1)],
+                Message::CopyOutResponse(_) => rows.columns = vec![("copy".to_owned(), 0)],
                 Message::CopyData(body) => {
                     rows.rows.push(vec![Some(String::from_utf8_lossy(body.data()).into_owned())]);
                 }
