@@ -85,7 +85,7 @@ impl Client {
         frontend::startup_message(parameters, &mut client.outgoing).expect("a start-up message");
         client.flush().await;
         loop {
-            match client.hear().await {
+            match client.hear().await.expect("the server goes on") {
                 Message::AuthenticationCleartextPassword => {
                     frontend::password_message(address.token.as_bytes(), &mut client.outgoing).expect("a password");
                     client.flush().await;
@@ -147,7 +147,8 @@ impl Client {
         self.flush().await;
         let (mut rows, mut error) = (Rows::default(), None);
         loop {
-            match self.hear().await {
+            let heard = self.hear().await;
+            match heard.unwrap_or_else(|problem| panic!("{problem}; the last error is {error:?}")) {
                 Message::RowDescription(body) => {
                     let column = |field: postgres_protocol::message::backend::Field<'_>| {
                         Ok((field.name().to_owned(), field.type_oid()))
@@ -177,14 +178,18 @@ impl Client {
         self.stream.flush().await.expect("it is sent");
     }
 
-    async fn hear(&mut self) -> Message {
+    async fn hear(&mut self) -> Result<Message, String> {
         loop {
-            if let Some(message) = Message::parse(&mut self.incoming).expect("a message of PostgreSQL's protocol") {
-                return message;
+            if let Some(message) = Message::parse(&mut self.incoming).map_err(|error| error.to_string())? {
+                return Ok(message);
             }
             let read = tokio::time::timeout(PATIENCE, self.stream.read_buf(&mut self.incoming));
-            let read = read.await.expect("an answer in time").expect("the connection lives");
-            assert!(read > 0, "the server has closed the connection");
+            match read.await {
+                Ok(Ok(0)) => return Err("the server has closed the connection".to_owned()),
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return Err(error.to_string()),
+                Err(_) => return Err(format!("nothing for {} s", PATIENCE.as_secs())),
+            }
         }
     }
 }
