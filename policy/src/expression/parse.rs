@@ -4,7 +4,7 @@
 //! Maps, messages, byte strings and unsigned numbers are refused by name; so is every kind of node not known here.
 
 use std::fmt;
-use std::thread;
+use std::panic;
 
 use cel::Env;
 use cel::common::ast::{CallExpr, Expr as Parsed, IdedExpr, LiteralValue, SourceInfo, operators};
@@ -105,14 +105,11 @@ impl fmt::Display for Operator {
 
 /// Parses an expression.
 ///
-/// On a thread of its own: for its stack, and because a parser that was generated is not trusted not to panic.
+/// On a stack of its own; and a parser that was generated is not trusted not to panic.
 pub(crate) fn parse(text: &str) -> Result<Expr, Fault> {
     let pieces = Pieces::of(text)?;
-    let unread = || Fault::new(0, "the expression cannot be read".to_owned()).with("make several policies of it");
-    thread::scope(|scope| {
-        let parsing = thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, || read(text, &pieces));
-        parsing.ok().and_then(|parsing| parsing.join().ok()).unwrap_or_else(|| Err(unread()))
-    })
+    let unread = |_| Fault::new(0, "the expression cannot be read".to_owned()).with("make several policies of it");
+    stacker::grow(STACK_BYTES, || panic::catch_unwind(|| read(text, &pieces))).map_err(unread)?
 }
 
 fn read(text: &str, pieces: &Pieces<'_>) -> Result<Expr, Fault> {
