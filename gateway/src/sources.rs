@@ -17,9 +17,11 @@ use passgate_policy::{Known, Permitted, PolicySet, SourceName};
 
 mod discretion;
 mod estimates;
+mod shadows;
 mod shape;
 
 pub use estimates::{Estimates, Key as EstimateKey, Price};
+pub use shadows::{Differences, Wanted};
 
 use crate::audit::Receipt;
 use crate::catalog::Snapshot;

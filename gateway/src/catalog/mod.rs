@@ -1,6 +1,7 @@
 //! What tables, columns and functions there are: an immutable snapshot per source.
 
 mod lineage;
+pub mod shadow;
 mod tags;
 
 use std::collections::{BTreeSet, HashMap};
