@@ -27,8 +27,12 @@ impl<T> Acting<T> {
         self.rules.push((header, what));
     }
 
-    /// Those of which it is not known that they do not hold, in the order of the files.
+    /// Those of which it is not known that they do not hold, in the order of the files. None where the catalog is asked:
+    /// clients do that by themselves, many times over, and no rows come of it.
     pub(crate) fn each(&self, request: &Request, mut act: impl FnMut(&Header, &T, Truth)) {
+        if request.of_catalog {
+            return;
+        }
         for (header, what) in self.index.candidates(request).into_iter().filter_map(|number| self.rules.get(number)) {
             match header.truth(request) {
                 Truth::False => {}

@@ -111,6 +111,21 @@ impl Verdict {
         self.approvals.sort_by_key(|approval| priority(&approval.rule));
     }
 
+    /// Why it refuses.
+    pub(crate) fn reasons(&self) -> &[Reason] {
+        &self.reasons
+    }
+
+    /// Whether it puts another table in place of one.
+    pub(crate) fn is_redirected(&self) -> bool {
+        !self.redirects.is_empty()
+    }
+
+    /// What it asks to be done first.
+    pub(crate) fn obligations(&self) -> &[Obligation] {
+        &self.obligations
+    }
+
     /// Each thing that was said, and by which rule.
     pub(crate) fn effects(&self) -> impl Iterator<Item = (&RuleReference, String)> {
         let refused = self.reasons.iter().map(|reason| (&reason.rule, format!("refuse: {}", reason.message)));

@@ -34,6 +34,7 @@ mod rules;
 mod shadow;
 mod sql;
 mod types;
+mod visible;
 mod wording;
 #[cfg(test)]
 #[path = "../tests/words/mod.rs"]
@@ -56,3 +57,4 @@ pub use request::{
 };
 pub use shadow::shadow;
 pub use sql::{NoSql, Sql, SqlFault, SqlUse};
+pub use visible::{Visible, visible};

@@ -377,6 +377,9 @@ pub struct Request {
     pub work: Vec<Work>,
     /// Whether it takes a whole table away: no limit, no aggregate, no predicate.
     pub full_export: bool,
+    /// Whether it asks the catalog, and so reads no rows of the source. What it may learn is what [`crate::visible`]
+    /// says: nothing limits, holds or comments on it, but it can be blocked.
+    pub of_catalog: bool,
     /// Tables that a redirect has put others in place of. A statement is redirected once.
     pub redirected: Vec<TableName>,
     /// The moment and the session.
@@ -399,6 +402,7 @@ impl Request {
             multiplied: Vec::new(),
             work: Vec::new(),
             full_export: false,
+            of_catalog: false,
             redirected: Vec::new(),
             facts: Facts::default(),
         }

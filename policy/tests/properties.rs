@@ -9,7 +9,7 @@ use std::sync::Arc;
 use passgate_policy::{
     ColumnFacts, ColumnUse, Decision, FunctionUse, Identity, Obligation, PersonName, Place, PolicyFile, Proof, Request,
     Role, SourceName, Sql, SqlFault, SqlUse, StatementDigest, StatementKind, TableFacts, TableKind, TableName,
-    TableUse, Tag, Tenant, Unlinked, Write, compile, decide, shadow,
+    TableUse, Tag, Tenant, Unlinked, Visible, Write, compile, decide, shadow, visible,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -371,6 +371,60 @@ proptest! {
             for (index, one) in permit.obligations().iter().enumerate() {
                 prop_assert!(!permit.obligations().iter().skip(index + 1).any(|other| one.has_same_effect(other)));
             }
+        }
+    }
+
+    /// What is visible may be named: a statement that reads all visible columns of a table is not refused for naming it,
+    /// and what is hidden is refused whatever is read of it.
+    #[test]
+    fn what_is_visible_is_what_may_be_named(policies in vec(policy(), 0..6), request in request()) {
+        let set = compile(&[file(Value::from(named(&policies)).to_string())], None, &Words).expect("compiles");
+        let Some(table) = request.tables.first().cloned() else { return Ok(()) };
+        let ask = |tables: Vec<TableUse>, names: &BTreeSet<String>| {
+            let column = |column: &String| ColumnUse {
+                table: Arc::clone(&table.table), column: column.clone(), in_answer: true, in_predicate: false, at: table.at,
+            };
+            let columns = names.iter().filter(|_| !tables.is_empty()).map(column).collect();
+            let source = table.name().source.clone();
+            let bare = Request::new(StatementDigest([0; 32]), StatementKind::Query, source, Arc::clone(&request.identity));
+            match decide(&set, &Request { tables, columns, ..bare }) {
+                Decision::Deny(reasons) => reasons.iter().map(|reason| reason.rule.policy.to_string()).collect(),
+                _ => BTreeSet::new(),
+            }
+        };
+        let nothing = BTreeSet::new();
+        let anyway = ask(Vec::new(), &nothing);
+        let bare = ask(vec![table.clone()], &nothing);
+        match visible(&set, &request.identity, &request.facts, &table) {
+            Visible::No => {
+                prop_assert!(!bare.is_subset(&anyway));
+                let one = BTreeSet::from(["c".to_owned()]);
+                prop_assert!(!ask(vec![table.clone()], &one).is_empty());
+            }
+            Visible::Columns { names, governed: _ } => {
+                let all = ask(vec![table.clone()], &names);
+                prop_assert!(bare.is_subset(&anyway) || all.is_subset(&anyway), "{bare:?} {all:?}");
+                if let Decision::Allow(permit) = decide(&set, &Request { tables: vec![table.clone()], ..request.clone() }) {
+                    for obligation in permit.obligations() {
+                        if let Obligation::HideColumn { table: of, column, .. } = obligation {
+                            prop_assert!(of != table.name() || !names.contains(column) || of.source != request.source);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whoever asks the catalog is held, limited and told nothing, and is blocked all the same.
+    #[test]
+    fn a_question_to_the_catalog_is_answered_or_refused(policies in vec(policy(), 0..6), request in request()) {
+        let asked = Request {
+            of_catalog: true, tables: Vec::new(), columns: Vec::new(), unlinked: Vec::new(), ..request.clone()
+        };
+        match decided(&policies, &asked) {
+            Decision::Allow(permit) => prop_assert!(permit.obligations().is_empty() && permit.warnings().is_empty()),
+            Decision::Deny(_) => {}
+            other => prop_assert!(false, "{:?}", other),
         }
     }
 
