@@ -220,7 +220,8 @@ impl Grammar<'_> {
         if row && self.chance(5) {
             return format!("({}).{name}", source.qualifiers[0]);
         }
-        if row && self.chance(20) && self.chance(1) {
+        // The function of that name is meant where there is one of its own.
+        if row && column.name != "band" && self.chance(1) {
             return format!("{name}({})", source.qualifiers[0]);
         }
         let qualifier = self.pick(&source.qualifiers);

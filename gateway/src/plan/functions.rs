@@ -126,6 +126,46 @@ const AGGREGATES: [&str; 46] = [
     "xmlagg",
 ];
 
+/// Functions of `pg_catalog` that take one argument of any type, and so a row.
+/// Source: `pg_proc` of PostgreSQL 15; `any_value`, `max` and `min` are of 16 to 18.
+const TAKING_A_ROW: [&str; 35] = [
+    "any_value",
+    "array_agg",
+    "concat",
+    "count",
+    "cume_dist",
+    "dense_rank",
+    "first_value",
+    "hash_record",
+    "json_agg",
+    "json_build_array",
+    "json_build_object",
+    "jsonb_agg",
+    "jsonb_build_array",
+    "jsonb_build_object",
+    "lag",
+    "last_value",
+    "lead",
+    "max",
+    "min",
+    "mode",
+    "num_nonnulls",
+    "num_nulls",
+    "percent_rank",
+    "pg_collation_for",
+    "pg_column_compression",
+    "pg_column_size",
+    "pg_typeof",
+    "quote_literal",
+    "quote_nullable",
+    "rank",
+    "record_out",
+    "record_send",
+    "row_to_json",
+    "to_json",
+    "to_jsonb",
+];
+
 /// Whether a call of this name with so many arguments can only mean functions of `pg_catalog` that only compute.
 pub(super) fn is_pure(name: &str, arguments: usize) -> bool {
     PURE.get(name).is_some_and(|counts| counts.contain(arguments))
@@ -144,6 +184,11 @@ pub(super) fn is_impure(name: &str) -> bool {
 /// Whether `pg_catalog` has a function of this name.
 pub(super) fn is_built_in(name: &str) -> bool {
     PURE.contains_key(name) || OTHER.contains(name)
+}
+
+/// Whether `pg_catalog` has a function of this name that can be called with a row alone.
+pub(super) fn takes_a_row(name: &str) -> bool {
+    TAKING_A_ROW.contains(&name)
 }
 
 pub(super) fn returns_a_set(name: &str) -> bool {

@@ -158,6 +158,12 @@ fn functions_are_named_in_full_and_told_apart() {
     assert_eq!(uses("SELECT (1.0).pg_sleep"), [("pg_catalog.pg_sleep".to_owned(), false)]);
     assert_eq!(uses("SELECT o.pg_sleep FROM orders o"), [("pg_catalog.pg_sleep".to_owned(), false)]);
     assert_eq!(uses("SELECT o.amount FROM orders o"), []);
+    assert_eq!(uses("SELECT amount(o) FROM orders o"), []);
+    assert_eq!(uses("SELECT name(c) FROM customers c"), []);
+    assert_eq!(uses("SELECT pg_sleep(o) FROM (SELECT 1 AS pg_sleep) o"), []);
+    assert_eq!(uses("SELECT pg_sleep(o) FROM (SELECT 1 AS o, 2 AS pg_sleep) o").len(), 1);
+    assert_eq!(uses("SELECT pg_typeof(o) FROM (SELECT 1 AS pg_typeof) o").len(), 1);
+    assert_eq!(uses("SELECT quarter(o) FROM (SELECT 1 AS quarter) o").len(), 1);
     assert_eq!(uses("SELECT ts_rewrite('a', 'SELECT 1')"), [("pg_catalog.ts_rewrite".to_owned(), false)]);
     assert_eq!(uses("SELECT ts_rewrite('a', 'b', 'c')"), [("pg_catalog.ts_rewrite".to_owned(), true)]);
     assert_eq!(

@@ -127,7 +127,7 @@ impl Grammar<'_> {
         let operator = self.pick(&["UNION ALL", "UNION", "EXCEPT", "INTERSECT", "EXCEPT ALL", "INTERSECT ALL"]);
         let right = self.query(Some(&kinds));
         let columns = left.columns.into_iter().map(|column| Column::computed(column.name, column.kind)).collect();
-        let left = if left.ordered { format!("({})", left.text) } else { left.text };
+        let left = if left.text.contains(" ORDER BY ") { format!("({})", left.text) } else { left.text };
         Made { text: format!("{left} {operator} ({})", right.text), columns, ordered: false }
     }
 

@@ -283,7 +283,7 @@ impl Grammar<'_> {
 
     /// Seldom something the twin does not have: both must fail.
     fn forbidden_table(&mut self) -> (String, Source) {
-        if self.catalog.forbidden.is_empty() || !self.chance(8) {
+        if self.catalog.forbidden.is_empty() || !self.chance(3) {
             return self.table_use();
         }
         let forbidden = &self.catalog.forbidden;

@@ -21,6 +21,11 @@ impl<'m> Resolver<'m> {
 
     pub(super) fn expression(&mut self, of: &mut Expression) -> Result<()> {
         self.session_constant(of);
+        if let Expression::Call(call) = of
+            && let Some(path) = self.column_by_call(call)
+        {
+            *of = Expression::Column(path);
+        }
         match of {
             Expression::Column(path) => {
                 self.column(path);

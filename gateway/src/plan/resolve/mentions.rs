@@ -7,7 +7,8 @@ use super::columns::{List, value};
 use super::flow::{Edge, Flow, Node};
 use super::{FromScope, Resolver};
 use crate::plan::functions;
-use crate::statement::tree::Path;
+use crate::statement::SYNTAX_FUNCTIONS;
+use crate::statement::tree::{Arguments, Call, Expression, Path};
 
 /// Columns that every table has and no catalog lists.
 /// Source: <https://www.postgresql.org/docs/current/ddl-system-columns.html>.
@@ -45,6 +46,43 @@ impl<'m> Resolver<'m> {
             Some((list, _)) => self.edges.extend(list.nodes().map(value)),
             None => self.anything(),
         }
+    }
+
+    /// `t.f` where `f(t)` means that: t is a relation with a column f, and no function f takes a row.
+    /// Source: `ParseFuncOrColumn`,
+    /// <https://github.com/postgres/postgres/blob/REL_17_STABLE/src/backend/parser/parse_func.c>.
+    pub(super) fn column_by_call(&self, call: &Call) -> Option<Path> {
+        let ([name], Arguments::List(arguments)) = (call.name.0.as_slice(), &call.arguments) else { return None };
+        let mut path = match arguments.as_slice() {
+            [(None, Expression::Column(path))] if path.0.len() == 1 && !self.may_be_a_column(path) => path.clone(),
+            [(None, Expression::EverythingOf(path))] => path.clone(),
+            _ => return None,
+        };
+        let called = SYNTAX_FUNCTIONS.contains(&name.text.as_str())
+            || functions::takes_a_row(&name.text)
+            || self.snapshot().has_function(self.schema, &name.text);
+        if called || *call != Call::plain(call.name.clone(), call.arguments.clone()) {
+            return None;
+        }
+        let (list, _) = self.relation_named(&path)?;
+        if list.certainly(&name.text).count() != 1 {
+            return None;
+        }
+        path.0.push(name.clone());
+        Some(path)
+    }
+
+    /// Whether a name alone may mean a column.
+    fn may_be_a_column(&self, path: &Path) -> bool {
+        let Some(name) = path.0.first() else { return false };
+        visible(&self.frames).any(|frame| {
+            let mut may = frame.joins.iter().any(|(_, list)| list.meant_by(&name.text).next().is_some());
+            for leaf in frame.visible() {
+                leaf.columns.named(&name.text, &self.flow, &mut |_| may = true);
+                leaf.columns.others(&mut |_| may = true);
+            }
+            may
+        })
     }
 
     /// Everything in sight: for a name that means nothing here, so that the source will refuse it.

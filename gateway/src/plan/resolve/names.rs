@@ -130,7 +130,7 @@ impl<'m> Resolver<'m> {
         }
     }
 
-    fn snapshot(&self) -> &Snapshot {
+    pub(super) fn snapshot(&self) -> &Snapshot {
         self.model.snapshot()
     }
 
