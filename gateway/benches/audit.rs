@@ -8,6 +8,7 @@
 )]
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use passgate::audit::{Audit, Event, Outcome, Record, Status, verify};
@@ -71,14 +72,14 @@ fn record(number: u32) -> Record {
         question: None,
         intent: "query".to_owned(),
         source: Some("warehouse".to_owned()),
-        query: Some(query.to_owned()),
+        query: Some(query.into()),
         parameters: Some(vec![serde_json::json!({"type": "date", "value": "2026-01-01"})]),
         validation: "allowed".to_owned(),
-        rewritten: Some(format!("{query} LIMIT 10000")),
-        tables: vec!["sales.orders".to_owned()],
+        rewritten: Some(format!("{query} LIMIT 10000").into()),
+        tables: ["sales.orders".to_owned()].into(),
         policy_revision: Some("0123456789abcdef".to_owned()),
-        rules: vec!["rule \"row_limit\" (rows.json:1)".to_owned()],
-        shadow: Vec::new(),
+        rules: ["rule \"row_limit\" (rows.json:1)".to_owned()].into(),
+        shadow: Arc::default(),
         tickets: Vec::new(),
         estimate: None,
         identity: None,

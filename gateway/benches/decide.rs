@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use passgate::catalog::Snapshot;
-use passgate::plan::{self, PolicySqlReader, Rewriter, Rewriting};
+use passgate::plan::{self, Allowed, Context, Model, PolicySqlReader, Question, Rewriter, Rewriting, Seen, Terms};
 use passgate::statement::{Limits, parse};
 use passgate_connectors::{Column, Metadata, Relation};
 use passgate_policy::{
@@ -62,7 +62,7 @@ fn timed(spend: Duration, mut call: impl FnMut()) -> Duration {
 fn ours(rules: usize, spend: Duration, show: &dyn Fn(&str, Duration)) {
     let policies = policies(rules);
     let identity = identity();
-    let model = plan::Model::new(Arc::new(snapshot(rules)), &policies);
+    let model = Arc::new(Model::new(Arc::new(snapshot(rules)), &policies));
     let limits = Limits::default();
     let ask = || {
         let statement = parse(STATEMENT, &limits).unwrap().remove(0);
@@ -81,12 +81,34 @@ fn ours(rules: usize, spend: Duration, show: &dyn Fn(&str, Duration)) {
         rewriter.rewrite(plan, permit, under).unwrap();
     });
     show("passgate: parse, resolve, decide, rewrite", whole);
+    show("passgate: the same, seen before", seen_before(&model, &policies, &identity, spend));
     for (action, keys) in ACTIONS {
         let policies = policies_of(rules, keys);
         assert!(is_allowed(&policies, &request), "{action}: no rule is about the statement");
         let each = timed(spend, || assert!(is_allowed(&policies, &request)));
         show(&format!("passgate: decide, {action}"), each);
     }
+}
+
+/// From a text that was seen before to what may run.
+fn seen_before(model: &Arc<Model>, policies: &PolicySet, identity: &Arc<Identity>, spend: Duration) -> Duration {
+    let (seen, limits) = (Seen::new(64 << 20), Limits::default());
+    let context = Context::of(identity, &Facts::default());
+    let asked = || {
+        let statement = seen.statements(STATEMENT, &limits).unwrap().first().cloned().unwrap();
+        Question { statement, parameter_types: Arc::default(), model: Arc::clone(model), context, minute: 0 }
+    };
+    let question = asked();
+    let plan = plan::resolve(&question.statement, model).unwrap();
+    let request = plan::request(&plan, identity, Facts::default());
+    let Decision::Allow(permit) = decide(policies, &request) else { panic!("refused") };
+    let terms = Arc::new(Terms { request, obligations: Vec::new(), revision: permit.revision().clone() });
+    let under = Rewriting { model, tenant: &identity.tenant, parameter_types: &[] };
+    let query = Arc::new(Rewriter::new(None).rewrite(plan, permit, under).unwrap());
+    let (warnings, tables, rules, shadow) = Default::default();
+    let rewritten = query.query().shown().into();
+    seen.remember(question, Arc::new(Allowed { query, terms, warnings, tables, rules, shadow, rewritten }));
+    timed(spend, || assert!(seen.answer(&asked()).is_some()))
 }
 
 /// Rules of one kind each, where `#` stands for a rule's number: none is about the statement or the person.

@@ -527,12 +527,12 @@ fn of_nobody(ticket: &Ticket) -> Record {
         parameters: None,
         validation: "not_checked: the ticket's time was over".to_owned(),
         rewritten: None,
-        tables: Vec::new(),
+        tables: Arc::default(),
         policy_revision: Some(ticket.binding.revision.clone()),
         rules: ticket.asks.iter().map(|ask| ask.rule.clone()).collect(),
         estimate: None,
         identity: None,
-        shadow: Vec::new(),
+        shadow: Arc::default(),
         tickets: Vec::new(),
     }
 }

@@ -90,21 +90,21 @@ pub struct Record {
     /// The source it was meant for.
     pub source: Option<String>,
     /// The statement as the client wrote it.
-    pub query: Option<String>,
+    pub query: Option<Arc<str>>,
     /// Its parameters, as the settings allow.
     pub parameters: Option<Vec<serde_json::Value>>,
     /// What the policy said: `allowed`, `denied`, `not_checked` with why.
     pub validation: String,
     /// The text sent to the source.
-    pub rewritten: Option<String>,
+    pub rewritten: Option<Arc<str>>,
     /// Tables referenced.
-    pub tables: Vec<String>,
+    pub tables: Arc<[String]>,
     /// The policies in force.
     pub policy_revision: Option<String>,
     /// Rules that fired, with file and line.
-    pub rules: Vec<String>,
+    pub rules: Arc<[String]>,
     /// What rules in shadow mode would have done.
-    pub shadow: Vec<String>,
+    pub shadow: Arc<[String]>,
     /// Tickets that the statement waits for or uses, or that the event is about.
     pub tickets: Vec<TicketNote>,
     /// What the source said that it would take, where a policy asked.
@@ -340,8 +340,8 @@ struct Known<'a> {
 impl<'a> Known<'a> {
     fn new(record: &'a Record, query_bytes_max: usize) -> Self {
         let name = |text: &'a str| clip(text, NAME_BYTES_MAX);
-        let text = |text: &'a Option<String>| text.as_deref().map(|text| clip(text, query_bytes_max));
-        let whole = |text: &Option<String>| text.as_deref().filter(|text| text.len() > query_bytes_max).map(digest);
+        let text = |text: Option<&'a str>| text.map(|text| clip(text, query_bytes_max));
+        let whole = |text: Option<&str>| text.filter(|text| text.len() > query_bytes_max).map(digest);
         Self {
             event: record.event,
             statement_id: name(&record.statement_id),
@@ -351,15 +351,15 @@ impl<'a> Known<'a> {
             authentication_method: name(&record.authentication_method),
             client_address: name(&record.client_address),
             application_name: name(&record.application_name),
-            question: text(&record.question),
+            question: text(record.question.as_deref()),
             intent: name(&record.intent),
             source: record.source.as_deref().map(name),
-            query: text(&record.query),
-            query_sha256: whole(&record.query),
+            query: text(record.query.as_deref()),
+            query_sha256: whole(record.query.as_deref()),
             parameters: record.parameters.as_deref(),
             validation: clip(&record.validation, ERROR_BYTES_MAX),
-            rewritten: text(&record.rewritten),
-            rewritten_sha256: whole(&record.rewritten),
+            rewritten: text(record.rewritten.as_deref()),
+            rewritten_sha256: whole(record.rewritten.as_deref()),
             tables: clip_list(&record.tables),
             policy_revision: record.policy_revision.as_deref().map(name),
             rules: clip_list(&record.rules),
@@ -430,14 +430,14 @@ pub(super) mod tests {
             question: None,
             intent: "query".to_owned(),
             source: Some("warehouse".to_owned()),
-            query: Some(query.to_owned()),
+            query: Some(query.into()),
             parameters: None,
             validation: "allowed".to_owned(),
-            rewritten: Some(format!("{query} LIMIT 10000")),
-            tables: vec!["sales.orders".to_owned()],
+            rewritten: Some(format!("{query} LIMIT 10000").into()),
+            tables: ["sales.orders".to_owned()].into(),
             policy_revision: Some("0123456789abcdef".to_owned()),
-            rules: vec!["rule \"row_limit\" (rows.json:1)".to_owned()],
-            shadow: Vec::new(),
+            rules: ["rule \"row_limit\" (rows.json:1)".to_owned()].into(),
+            shadow: Arc::default(),
             tickets: Vec::new(),
             estimate: None,
             identity: None,
@@ -507,8 +507,8 @@ pub(super) mod tests {
         for field in [&mut record.user, &mut record.application_name, &mut record.validation, &mut record.intent] {
             *field = long.clone();
         }
-        record.tables = vec![long.clone(); 2_000];
-        record.rules = vec![long.clone(); 2_000];
+        record.tables = vec![long.clone(); 2_000].into();
+        record.rules = vec![long.clone(); 2_000].into();
         record.tickets = vec![note(&long); 2_000];
         let outcome = Outcome { error: Some(long.clone()), sqlstate: Some(long), ..Outcome::default() };
         let body = Fragment::new(&record, 64_000).finished(None, &outcome, Duration::ZERO);

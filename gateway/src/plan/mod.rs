@@ -21,6 +21,7 @@ mod policy_sql;
 mod resolve;
 mod rewrite;
 mod rewriter;
+mod seen;
 #[cfg(test)]
 mod tests;
 mod work;
@@ -42,6 +43,7 @@ pub use model::{Entry, Model, Unreadable, ViewBody};
 pub use policy_sql::PolicySqlReader;
 use rewriter::Salt;
 pub use rewriter::{Rewriter, Rewriting};
+pub use seen::{Allowed, Context, Question, Seen, Terms};
 
 /// The schema of the gateway's own relations and functions. What a source has under this name cannot be reached.
 pub const OWN_SCHEMA: &str = "passgate";

@@ -27,7 +27,7 @@ use crate::auth::{self, Methods};
 use crate::config::{Loaded, Problem};
 use crate::http;
 use crate::http::metrics::Metrics;
-use crate::plan::Rewriter;
+use crate::plan::{Rewriter, Seen};
 use crate::server::Server;
 use crate::session::{PolicyStatus, Services};
 use crate::sources::Sources;
@@ -92,6 +92,7 @@ pub async fn start(loaded: &Loaded) -> Result<Running, Vec<Problem>> {
         sources: sources.clone(),
         policies: policies.subscribe(),
         rewriter: parts.rewriter.clone(),
+        seen: Arc::new(Seen::new(settings.limits.session.seen_bytes_max)),
         policy_status: policy_status.subscribe(),
         store,
         approvals,

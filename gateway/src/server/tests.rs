@@ -68,6 +68,7 @@ impl World {
             sources: Arc::new(Sources::new(&crate::sources::Config::default(), Vec::new())),
             policies: watch::channel(Arc::new(compile(&[], None, &passgate_policy::NoSql).unwrap())).1,
             rewriter: Arc::new(crate::plan::Rewriter::new(None)),
+            seen: Arc::new(crate::plan::Seen::new(1 << 20)),
             policy_status: watch::channel(session::PolicyStatus::default()).1,
             approvals: Approvals::new(&crate::approvals::Config::default(), store.clone(), audit.clone()),
             store,

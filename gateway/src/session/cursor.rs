@@ -26,7 +26,7 @@ use crate::statement::{Cursor as Declared, Direction, Fetch, Statement};
 pub(super) struct Cursor {
     standing: Standing,
     /// Tables that its query names, for the records of each FETCH.
-    tables: Vec<String>,
+    tables: Arc<[String]>,
     binary: bool,
     hold: bool,
     /// How many savepoints there were when it was declared; none once its transaction is over.
@@ -135,7 +135,7 @@ impl Session<Ready> {
     pub(super) async fn declared(
         &mut self,
         declared: &Declared,
-        tables: Vec<String>,
+        tables: Arc<[String]>,
         running: &mut Running,
     ) -> Result<(), Failure> {
         self.keep_everything(running).await?;
@@ -182,7 +182,7 @@ impl Session<Ready> {
         let now = now();
         let cursor = self.state.cursors.find(&fetch.cursor)?;
         // The same request, at another time.
-        cursor.standing.request.facts.now = now;
+        Arc::make_mut(&mut cursor.standing.terms).request.facts.now = now;
         record.tables.clone_from(&cursor.tables);
         record.policy_revision = Some(policies.revision().to_string());
         let Decision::Allow(permit) = decide(&policies, &cursor.standing.request_under(&policies)) else {
@@ -195,12 +195,19 @@ impl Session<Ready> {
         }
         record.validation = "allowed".to_owned();
         record.rules = permit.fired().iter().map(ToString::to_string).collect();
-        let standing = Standing { revision: permit.revision().clone(), ..cursor.standing.clone() };
-        let query = plan::fetch(standing.request.statement, &standing.obligations, permit, fetch);
+        let mut standing = cursor.standing.clone();
+        Arc::make_mut(&mut standing.terms).revision = permit.revision().clone();
+        let query = plan::fetch(standing.terms.request.statement, &standing.terms.obligations, permit, fetch);
         let query = query.map_err(Failure::statement)?;
-        record.rewritten = Some(query.query().text.clone());
+        record.rewritten = Some(query.query().text.as_str().into());
         // What was approved was approved, and what was said was said, when it was declared.
-        Ok(Permission { query, standing, warnings: Vec::new(), used: Vec::new(), on_kept_connection: true })
+        Ok(Permission {
+            query: Arc::new(query),
+            standing,
+            warnings: Arc::default(),
+            used: Vec::new(),
+            on_kept_connection: true,
+        })
     }
 
     /// The columns of a cursor, asked of the source once.

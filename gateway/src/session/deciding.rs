@@ -6,7 +6,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use passgate_connectors::{Batch, Bind, Query};
 use passgate_policy::{
-    Decision, Estimate, EstimatePermit, Facts, Permit, Permitted, Reasons, Request, Shadow, Tenant, decide, shadow,
+    Decision, Estimate, EstimatePermit, Facts, Permit, Permitted, Reasons, Request, Shadow, Tenant, TicketId, decide,
+    shadow,
 };
 use sha2::{Digest, Sha256};
 
@@ -15,9 +16,10 @@ use super::hold::{Approved, Waiting};
 use super::ready::Ready;
 use super::relay::{Running, Standing};
 use super::road::Permission;
+use super::settings::Settings;
 use super::{Session, measure};
 use crate::audit::{Event, Record, RecordedEstimate};
-use crate::plan::{self, Model, Plan, Reading, Rewriting};
+use crate::plan::{self, Allowed, Context, Model, Plan, Question, Reading, Rewriting, Terms};
 use crate::sources::{EstimateKey, Lease};
 use crate::statement::Statement;
 
@@ -31,9 +33,9 @@ const PLAN_BYTES_MAX: usize = 4 << 20;
 #[derive(Clone, Copy)]
 pub(super) struct Sought<'a> {
     /// The statement.
-    pub(super) statement: &'a Statement,
+    pub(super) statement: &'a Arc<Statement>,
     /// Parameter types that the client declared.
-    pub(super) parameter_types: &'a [u32],
+    pub(super) parameter_types: &'a Arc<[u32]>,
     /// Values; none where the statement is only described. An approval is bound to values, so without them nothing is
     /// held: it is when it runs.
     pub(super) bind: Option<&'a Bind>,
@@ -46,7 +48,7 @@ impl<'a> Sought<'a> {
 }
 
 /// A statement that may be prepared: it can be described, and not run.
-pub(super) struct Foreseen(Permitted<Query>);
+pub(super) struct Foreseen(Arc<Permitted<Query>>);
 
 impl Foreseen {
     pub(super) fn query(&self) -> &Permitted<Query> {
@@ -54,10 +56,19 @@ impl Foreseen {
     }
 }
 
+/// A fingerprint, and what of the session it was made of.
+pub(super) struct Known {
+    settings: Settings,
+    first_access: Option<bool>,
+    context: Context,
+}
+
 /// What the policy says in the end.
 enum Answer {
-    /// It may run, as planned and as asked.
-    Allowed(Box<(Plan, Arc<Model>, Request, Permit)>),
+    /// It may run, as the same question was answered before.
+    Known(Arc<Allowed>),
+    /// It may run, as planned and as asked; the question where the answer is worth remembering.
+    Allowed(Box<(Plan, Request, Permit, Question, bool)>),
     /// It may run once somebody has approved it.
     Held(Box<Waiting>),
 }
@@ -67,36 +78,59 @@ impl Session<Ready> {
     /// the whole question is put again.
     pub(super) async fn permit(&mut self, sought: Sought<'_>, record: &mut Record) -> Result<Permission, Failure> {
         loop {
-            let (plan, model, request, permit) = match self.decide(sought, record).await? {
-                Answer::Allowed(allowed) => *allowed,
+            let (allowed, grants) = match self.decide(sought, record).await? {
+                Answer::Known(allowed) => (allowed, Vec::new()),
+                Answer::Allowed(answer) => self.allowed(*answer, sought, record)?,
                 Answer::Held(waiting) => {
                     self.hold(&waiting, record).await?;
                     continue;
                 }
             };
-            record.validation = "allowed".to_owned();
-            record.rules = permit.fired().iter().map(ToString::to_string).collect();
-            let (obligations, revision) = (permit.obligations().to_vec(), permit.revision().clone());
-            let (warnings, grants) = (permit.warnings().to_vec(), permit.grants_used().to_vec());
-            let tenant = &request.identity.tenant;
-            let query = self.services.rewriter.rewrite(plan, permit, sought.rewriting(&model, tenant));
-            let query = query.map_err(Failure::statement)?;
-            record.rewritten = Some(query.query().shown().to_owned());
+            note_allowed(&allowed, record);
             // What is only foreseen uses nothing.
             let grants = if sought.bind.is_some() { grants } else { Vec::new() };
             // None where somebody else has used one of the grants since.
             let Some(used) = self.use_grants(&grants, record).await? else { continue };
             let rows_estimated = record.estimate.map(|estimate| estimate.rows);
-            let standing = Standing { request, obligations, revision, rows_estimated };
+            let standing = Standing { terms: Arc::clone(&allowed.terms), rows_estimated };
+            let (query, warnings) = (Arc::clone(&allowed.query), Arc::clone(&allowed.warnings));
             return Ok(Permission { query, standing, warnings, used, on_kept_connection: false });
         }
+    }
+
+    /// Rewrites what the policy has allowed, and remembers it where the same question will have the same answer. Says
+    /// which grants it takes.
+    fn allowed(
+        &self,
+        (plan, request, permit, question, lasting): (Plan, Request, Permit, Question, bool),
+        sought: Sought<'_>,
+        record: &Record,
+    ) -> Result<(Arc<Allowed>, Vec<TicketId>), Failure> {
+        let (obligations, revision) = (permit.obligations().to_vec(), permit.revision().clone());
+        let (warnings, grants) = (permit.warnings().into(), permit.grants_used().to_vec());
+        let rules = permit.fired().iter().map(ToString::to_string).collect();
+        let under = sought.rewriting(&question.model, &request.identity.tenant);
+        let query = self.services.rewriter.rewrite(plan, permit, under).map_err(Failure::statement)?;
+        let allowed = Arc::new(Allowed {
+            rewritten: query.query().shown().into(),
+            query: Arc::new(query),
+            warnings,
+            tables: Arc::clone(&record.tables),
+            rules,
+            shadow: Arc::clone(&record.shadow),
+            terms: Arc::new(Terms { request, obligations, revision }),
+        });
+        if lasting {
+            self.services.seen.remember(question, Arc::clone(&allowed));
+        }
+        Ok((allowed, grants))
     }
 
     /// Asks whether a statement may be prepared, and what it would be then.
     pub(super) async fn foreseen(
         &mut self,
-        statement: &Statement,
-        parameter_types: &[u32],
+        statement: &Arc<Statement>,
+        parameter_types: &Arc<[u32]>,
         record: &mut Record,
     ) -> Result<Foreseen, Failure> {
         let sought = Sought { statement, parameter_types, bind: None };
@@ -110,8 +144,22 @@ impl Session<Ready> {
         let policies = services.policies.borrow().clone();
         record.policy_revision = Some(policies.revision().to_string());
         let model = self.attended(services.sources.model(&source, &caller, &policies)).await?;
+        let (context, now) = (self.context().await, now());
+        let question = Question {
+            statement: Arc::clone(sought.statement),
+            parameter_types: Arc::clone(sought.parameter_types),
+            model,
+            context,
+            minute: now.div_euclid(60),
+        };
+        if let Some(allowed) = services.seen.answer(&question) {
+            return Ok(Answer::Known(allowed));
+        }
+        let model = Arc::clone(&question.model);
         let mut plan = plan::resolve(sought.statement, &model).map_err(Failure::statement)?;
         let mut facts = self.facts().await;
+        // An estimate is believed for a while only, and an approval is used up.
+        let mut lasting = true;
         for _ in 0..ROUNDS_MAX {
             if plan.missing().is_some() {
                 // The source may have got it since it was last read.
@@ -125,17 +173,24 @@ impl Session<Ready> {
             let told = |shadow: Shadow| format!("{}: {}", shadow.rule, shadow.effect);
             record.shadow = shadow(&policies, &request).into_iter().map(told).collect();
             match decision {
-                Decision::Allow(permit) => return Ok(Answer::Allowed(Box::new((plan, model, request, permit)))),
+                Decision::Allow(permit) => {
+                    let lasting = lasting && permit.grants_used().is_empty();
+                    return Ok(Answer::Allowed(Box::new((plan, request, permit, question, lasting))));
+                }
                 Decision::Deny(reasons) => return Err(deny(reasons, record)),
                 Decision::Redirect(redirects) => {
                     plan = plan::redirect(sought.statement, &model, &redirects).map_err(Failure::statement)?;
                 }
                 Decision::Estimate(permit) => {
-                    facts.estimate = self.estimate(&plan, &model, permit, sought, record).await?
+                    lasting = false;
+                    facts.estimate = self.estimate(&plan, &model, permit, sought, record).await?;
                 }
                 Decision::Hold(hold) => match self.approved(sought, &request, &hold, record).await? {
                     // What is approved so far may not be all that is asked for.
-                    Approved::By(grants) if facts.grants.is_empty() => facts.grants = grants,
+                    Approved::By(grants) if facts.grants.is_empty() => {
+                        lasting = false;
+                        facts.grants = grants;
+                    }
                     Approved::By(_) => break,
                     Approved::Not(waiting) => return Ok(Answer::Held(waiting)),
                 },
@@ -153,6 +208,22 @@ impl Session<Ready> {
             declared: self.state.settings.declared(),
             first_access_to_source: self.is_first_access().await,
             ..Facts::default()
+        }
+    }
+
+    /// A fingerprint of the person and the session, made again only where something of it has changed.
+    async fn context(&mut self) -> Context {
+        let first_access = self.is_first_access().await;
+        let settings = &self.state.settings;
+        match &self.state.context {
+            Some(known) if known.settings.is(settings) && known.first_access == first_access => known.context,
+            _ => {
+                let facts = self.facts().await;
+                let context = Context::of(&self.state.caller.identity, &facts);
+                let settings = self.state.settings.clone();
+                self.state.context = Some(Known { settings, first_access, context });
+                context
+            }
         }
     }
 
@@ -179,7 +250,7 @@ impl Session<Ready> {
         let bind = Bind { result_formats: Vec::new(), ..sought.bind.cloned().unwrap_or(unknown) };
         let record = Record {
             event: Event::Estimate,
-            rewritten: Some(query.query().shown().to_owned()),
+            rewritten: Some(query.query().shown().into()),
             validation: "allowed".to_owned(),
             ..held.clone()
         };
@@ -273,6 +344,14 @@ fn first_value(frames: &[u8]) -> String {
     let length = frames.get(7..11).and_then(|bytes| bytes.try_into().ok()).map_or(0, i32::from_be_bytes);
     let value = frames.get(11..).and_then(|rest| rest.get(..usize::try_from(length).unwrap_or(0)));
     value.map_or_else(String::new, |value| String::from_utf8_lossy(value).into_owned())
+}
+
+fn note_allowed(allowed: &Allowed, record: &mut Record) {
+    record.validation = "allowed".into();
+    record.tables = Arc::clone(&allowed.tables);
+    record.rules = Arc::clone(&allowed.rules);
+    record.shadow = Arc::clone(&allowed.shadow);
+    record.rewritten = Some(Arc::clone(&allowed.rewritten));
 }
 
 fn deny(reasons: Reasons, record: &mut Record) -> Failure {

@@ -18,8 +18,8 @@ use crate::statement::{Argument, ArgumentForm, Execute, Kind, Prepare, Statement
 
 /// A prepared statement with the values of an EXECUTE.
 pub(super) struct Called {
-    pub(super) statement: Statement,
-    pub(super) parameter_types: Vec<u32>,
+    pub(super) statement: Arc<Statement>,
+    pub(super) parameter_types: Arc<[u32]>,
     pub(super) bind: Bind,
 }
 
@@ -41,8 +41,9 @@ impl Session<Ready> {
 
     async fn prepare_noted(&mut self, prepare: &Prepare, record: &mut Record) -> Result<(), Failure> {
         let Prepare { name, parameter_types, statement } = prepare;
-        self.foresee_noted(statement, parameter_types, record).await?;
-        let prepared = Prepared::new(Some((**statement).clone()), parameter_types.clone());
+        let parameter_types: Arc<[u32]> = parameter_types.as_slice().into();
+        self.foresee_noted(statement, &parameter_types, record).await?;
+        let prepared = Prepared::new(Some(Arc::clone(statement)), parameter_types);
         Ok(self.state.statements.insert(name.clone(), prepared, &self.services.config)?)
     }
 
@@ -53,14 +54,10 @@ impl Session<Ready> {
         if required != supplied {
             return Err(Error::ArgumentCount { statement: execute.name.clone(), required, supplied });
         }
-        let mut called = Called {
-            statement,
-            parameter_types: prepared.parameter_types.clone(),
-            bind: Bind { result_formats: outer.bind.result_formats.clone(), ..Bind::default() },
-        };
-        called.parameter_types.resize(required, 0);
-        for (place, (argument, declared)) in execute.arguments.iter().zip(called.parameter_types.iter_mut()).enumerate()
-        {
+        let mut bind = Bind { result_formats: outer.bind.result_formats.clone(), ..Bind::default() };
+        let mut types = prepared.parameter_types.to_vec();
+        types.resize(required, 0);
+        for (place, (argument, declared)) in execute.arguments.iter().zip(types.iter_mut()).enumerate() {
             let (value, format) = match argument {
                 Argument::Constant { value, form, cast } => {
                     *declared = agreed(*declared, *form, *cast).ok_or(Error::ArgumentType(place + 1))?;
@@ -76,23 +73,24 @@ impl Session<Ready> {
                     (outer.bind.parameters.get(at).cloned().flatten(), format.copied().unwrap_or_default())
                 }
             };
-            called.bind.parameters.push(value);
-            called.bind.parameter_formats.push(format);
+            bind.parameters.push(value);
+            bind.parameter_formats.push(format);
         }
-        Ok(called)
+        Ok(Called { statement, parameter_types: types.into(), bind })
     }
 
     /// The prepared statement that an EXECUTE names, and what it is with EXPLAIN around it.
-    pub(super) fn executed(&self, execute: &Execute) -> Result<(Arc<Prepared>, Statement), Error> {
+    pub(super) fn executed(&self, execute: &Execute) -> Result<(Arc<Prepared>, Arc<Statement>), Error> {
         let prepared = self.state.statements.find(&execute.name)?;
         let statement = prepared.statement.clone().ok_or_else(|| Error::NotExecutable(execute.name.clone()))?;
-        let kind = match (statement.kind, execute.explain) {
-            (Kind::Query(query), Some(options)) => Kind::Explain(query, options),
-            (kind @ (Kind::Query(_) | Kind::Explain(..)), None) => kind,
-            (Kind::Write, _) => Kind::Write,
+        let statement = match (&statement.kind, execute.explain) {
+            (Kind::Query(query), Some(options)) => {
+                Arc::new(Statement { kind: Kind::Explain(Arc::clone(query), options), ..(*statement).clone() })
+            }
+            (Kind::Query(_) | Kind::Explain(..), None) | (Kind::Write, _) => statement,
             _ => return Err(Error::NotExecutable(execute.name.clone())),
         };
-        Ok((prepared, Statement { kind, ..statement }))
+        Ok((prepared, statement))
     }
 }
 

@@ -56,15 +56,15 @@ impl Session<Ready> {
         if name.is_empty() {
             self.state.statements.remove("");
         }
-        let mut statements = self.understand(&query)?;
+        let statements = self.understand(&query)?;
         if statements.len() > 1 {
             return Err(self.refuse_text(&query, Error::SeveralStatements));
         }
-        let statement = statements.pop();
-        if let Some(statement) = &statement {
+        let parameter_types: Arc<[u32]> = parameter_types.into();
+        if let Some(statement) = statements.first() {
             self.foresee(statement, &parameter_types).await?;
         }
-        let prepared = Prepared::new(statement, parameter_types);
+        let prepared = Prepared::new(statements.first().cloned(), parameter_types);
         self.state.statements.insert(name, prepared, &self.services.config)?;
         self.channel.send(&Backend::ParseComplete);
         Ok(())
@@ -99,7 +99,7 @@ impl Session<Ready> {
         };
         // What an EXECUTE takes is its own; what it gives is the prepared statement's.
         let own = is_governed(&statement.kind);
-        let parameters = if own { &description.parameters } else { &prepared.parameter_types };
+        let parameters = if own { description.parameters.as_slice() } else { &*prepared.parameter_types };
         self.channel.send(&Backend::ParameterDescription(parameters));
         self.send_fields(&description, &[]).await
     }
@@ -108,7 +108,7 @@ impl Session<Ready> {
     async fn described<'a>(
         &mut self,
         prepared: &'a Prepared,
-    ) -> Result<Option<(&'a Statement, Arc<Description>)>, Failure> {
+    ) -> Result<Option<(&'a Arc<Statement>, Arc<Description>)>, Failure> {
         let Some(statement) = &prepared.statement else { return Ok(None) };
         let description = match &statement.kind {
             Kind::Fetch(fetch) if !fetch.moves => {
@@ -173,7 +173,7 @@ impl Session<Ready> {
         &mut self,
         name: &str,
         prepared: &Prepared,
-        statement: &Statement,
+        statement: &Arc<Statement>,
     ) -> Result<(), Failure> {
         let portal = self.state.portals.find(name)?;
         let bind = std::mem::take(&mut portal.bind);
@@ -190,7 +190,7 @@ impl Session<Ready> {
         if let Some(statement) = &prepared.statement {
             self.allowed_now(statement)?;
         }
-        if let Some(Statement { kind: Kind::Query(query), .. }) = &prepared.statement {
+        if let Some(Statement { kind: Kind::Query(query), .. }) = prepared.statement.as_deref() {
             let described = system::describe(query)?;
             if portal.is_none() {
                 let parameters = described.parameters(&prepared.parameter_types);

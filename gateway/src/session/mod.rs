@@ -46,7 +46,7 @@ use tokio::sync::watch;
 use crate::approvals::Approvals;
 use crate::audit::Audit;
 use crate::auth::SignIn;
-use crate::plan::Rewriter;
+use crate::plan::{Rewriter, Seen};
 use crate::sources::Sources;
 use crate::statement;
 use crate::store::Store;
@@ -92,6 +92,9 @@ pub struct Config {
     /// How long a cancelled statement may take to end on the source, in milliseconds, before its connection is given up.
     /// Default: 5000.
     pub cancel_ms_max: u64,
+    /// Memory in bytes for statements seen before and for what the policies said of them, of all sessions together; it is
+    /// counted by the length of their texts, so it is about that much. 0 remembers none. Default: 67108864.
+    pub seen_bytes_max: usize,
     /// The `TimeZone` of a session that names none. Default: `UTC`.
     pub time_zone: String,
 }
@@ -110,6 +113,7 @@ impl Default for Config {
             answer_bytes_max: 1 << 30,
             statement_timeout_ms_max: 300_000,
             cancel_ms_max: 5_000,
+            seen_bytes_max: 64 << 20,
             time_zone: "UTC".to_owned(),
         }
     }
@@ -127,6 +131,8 @@ pub struct Services {
     pub policies: watch::Receiver<Arc<PolicySet>>,
     /// What rewrites statements as they demand.
     pub rewriter: Arc<Rewriter>,
+    /// Statements seen before.
+    pub seen: Arc<Seen>,
     /// Roles whose holders may explain statements as somebody else.
     pub security_roles: Vec<Role>,
     /// How they came to be in force.

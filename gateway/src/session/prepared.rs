@@ -14,14 +14,14 @@ use crate::statement::Statement;
 /// A prepared statement.
 pub(super) struct Prepared {
     /// The statement; none for an empty text.
-    pub(super) statement: Option<Statement>,
+    pub(super) statement: Option<Arc<Statement>>,
     /// Parameter types the client declared.
-    pub(super) parameter_types: Vec<u32>,
+    pub(super) parameter_types: Arc<[u32]>,
     description: Mutex<Option<(Revision, Arc<Description>)>>,
 }
 
 impl Prepared {
-    pub(super) fn new(statement: Option<Statement>, parameter_types: Vec<u32>) -> Self {
+    pub(super) fn new(statement: Option<Arc<Statement>>, parameter_types: Arc<[u32]>) -> Self {
         Self { statement, parameter_types, description: Mutex::new(None) }
     }
 

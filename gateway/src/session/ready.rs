@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::cancel::Registration;
 use super::cursor::Cursors;
+use super::deciding::Known;
 use super::error::{End, Error, Failure};
 use super::prepared::{Portal, PortalState, Portals, Statements};
 use super::relay::Running;
@@ -42,6 +43,8 @@ pub(super) struct Ready {
     pub(super) transaction: Option<Block>,
     /// Whether the person has read the source before, where that is known.
     pub(super) accessed: Option<bool>,
+    /// What policies may ask of the person and the session, in short.
+    pub(super) context: Option<Known>,
     /// Whether messages are passed over up to the next Sync.
     pub(super) skipping: bool,
     /// By which key the session can be cancelled.

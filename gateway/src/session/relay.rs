@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use passgate_connectors::{Batch, Error as SourceError, ServerMessage, Witness};
-use passgate_policy::{Decision, Obligation, PolicySet, Request, Revision, decide};
+use passgate_policy::{Decision, Obligation, PolicySet, Request, decide};
 use passgate_wire::{self as wire, Backend};
 use tokio::sync::watch;
 
@@ -22,6 +22,7 @@ use super::error::{End, Error, Failure};
 use super::ready::Ready;
 use super::{Session, Shutdown, measure};
 use crate::audit::{Outcome, Receipt, Status};
+use crate::plan::Terms;
 use crate::sources::Lease;
 
 /// A statement that has been started and not read to its end.
@@ -52,9 +53,7 @@ enum Feed {
 /// A permit while its statement runs: what was asked, and what was demanded.
 #[derive(Clone)]
 pub(super) struct Standing {
-    pub(super) request: Request,
-    pub(super) obligations: Vec<Obligation>,
-    pub(super) revision: Revision,
+    pub(super) terms: Arc<Terms>,
     /// The rows that the source expected, where it was asked.
     pub(super) rows_estimated: Option<f64>,
 }
@@ -62,12 +61,14 @@ pub(super) struct Standing {
 impl Standing {
     /// Whether the policies in force would still let the statement run in the same way.
     fn holds(&mut self, policies: &PolicySet) -> bool {
-        if *policies.revision() == self.revision {
+        if *policies.revision() == self.terms.revision {
             return true;
         }
-        self.request = self.request_under(policies).into_owned();
-        self.revision = policies.revision().clone();
-        match decide(policies, &self.request) {
+        let request = self.request_under(policies).into_owned();
+        let terms = Arc::make_mut(&mut self.terms);
+        terms.request = request;
+        terms.revision = policies.revision().clone();
+        match decide(policies, &terms.request) {
             Decision::Allow(permit) => self.demands_the_same(permit.obligations()),
             _ => false,
         }
@@ -75,17 +76,18 @@ impl Standing {
 
     /// What to ask these policies. An approval was given under the policies of then: under others it is void.
     pub(super) fn request_under(&self, policies: &PolicySet) -> Cow<'_, Request> {
-        if *policies.revision() == self.revision || self.request.facts.grants.is_empty() {
-            return Cow::Borrowed(&self.request);
+        let Terms { request, revision, .. } = &*self.terms;
+        if policies.revision() == revision || request.facts.grants.is_empty() {
+            return Cow::Borrowed(request);
         }
-        let mut request = self.request.clone();
+        let mut request = request.clone();
         request.facts.grants.clear();
         Cow::Owned(request)
     }
 
     /// The most rows that may be answered.
     fn rows_max(&self) -> Option<u64> {
-        self.obligations.iter().find_map(|obligation| match obligation {
+        self.terms.obligations.iter().find_map(|obligation| match obligation {
             Obligation::LimitRows { rows, rule: _ } => Some(*rows),
             Obligation::FilterRows { .. } | Obligation::MaskColumn { .. } | Obligation::HideColumn { .. } => None,
         })
@@ -93,7 +95,7 @@ impl Standing {
 
     /// Whether what is demanded now is what was met before.
     pub(super) fn demands_the_same(&self, now: &[Obligation]) -> bool {
-        let before = &self.obligations;
+        let before = &self.terms.obligations;
         now.len() == before.len() && now.iter().zip(before).all(|(now, before)| now.has_same_effect(before))
     }
 }
@@ -146,7 +148,7 @@ impl Running {
     /// Says that the answer may go on where a rule ended it: nobody should take a part for the whole.
     fn limit_notice(&self) -> Option<ServerMessage> {
         let answered = self.reading.as_ref().map_or(Some(self.rows), |reading| reading.position(self.rows))?;
-        self.permit.as_ref()?.obligations.iter().find_map(|obligation| match obligation {
+        self.permit.as_ref()?.terms.obligations.iter().find_map(|obligation| match obligation {
             Obligation::LimitRows { rows, rule } if *rows == answered => Some(ServerMessage {
                 severity: "NOTICE".to_owned(),
                 code: "00000".to_owned(),
@@ -173,7 +175,7 @@ impl Running {
 
     /// Rows of tables answered so far.
     pub(super) fn rows_read(&self) -> u64 {
-        let reads = self.permit.as_ref().is_some_and(|standing| !standing.request.tables.is_empty());
+        let reads = self.permit.as_ref().is_some_and(|standing| !standing.terms.request.tables.is_empty());
         if reads { self.rows } else { 0 }
     }
 

@@ -28,9 +28,9 @@ use crate::store::Ticket;
 #[derive(Clone, Copy)]
 pub(super) struct Asked<'a> {
     /// The statement.
-    pub(super) statement: &'a Statement,
+    pub(super) statement: &'a Arc<Statement>,
     /// Parameter types that the client declared.
-    pub(super) parameter_types: &'a [u32],
+    pub(super) parameter_types: &'a Arc<[u32]>,
     /// Values.
     pub(super) bind: &'a Bind,
     /// Whether it came as a simple query.
@@ -45,10 +45,10 @@ impl<'a> Asked<'a> {
 
 /// A query that may run.
 pub(super) struct Permission {
-    pub(super) query: Permitted<Query>,
+    pub(super) query: Arc<Permitted<Query>>,
     pub(super) standing: Standing,
     /// What the person is told beside the answer.
-    pub(super) warnings: Vec<Warning>,
+    pub(super) warnings: Arc<[Warning]>,
     /// Grants that were used for it.
     pub(super) used: Vec<Ticket>,
     /// Whether it runs on the connection that the session keeps even outside a transaction: that of held cursors.
@@ -76,7 +76,7 @@ impl Session<Ready> {
             Kind::Execute(execute) => match self.called(execute, asked) {
                 Ok(called) => {
                     // What runs is what was prepared: the record names that, and its values.
-                    record.query = Some(called.statement.text.to_string());
+                    record.query = Some(Arc::clone(&called.statement.text));
                     record.parameters = self.services.audit.parameters_as(&called.parameter_types, &called.bind);
                     self.decide_and_run(called.asked(asked.simple), record).await
                 }
@@ -111,7 +111,11 @@ impl Session<Ready> {
     }
 
     /// Whether the policy would let a statement run; refusals are recorded. Nothing runs.
-    pub(super) async fn foresee(&mut self, statement: &Statement, parameter_types: &[u32]) -> Result<(), Failure> {
+    pub(super) async fn foresee(
+        &mut self,
+        statement: &Arc<Statement>,
+        parameter_types: &Arc<[u32]>,
+    ) -> Result<(), Failure> {
         self.state.registration.slot.begin();
         let mut record = self.record(Event::Statement, statement);
         let foreseen = match self.allowed_now(statement) {
@@ -128,8 +132,8 @@ impl Session<Ready> {
     /// The same for PREPARE, which has a record of its own.
     pub(super) async fn foresee_noted(
         &mut self,
-        statement: &Statement,
-        parameter_types: &[u32],
+        statement: &Arc<Statement>,
+        parameter_types: &Arc<[u32]>,
         record: &mut Record,
     ) -> Result<(), Failure> {
         self.foreseen(statement, parameter_types, record).await.map(drop)
@@ -139,7 +143,7 @@ impl Session<Ready> {
     pub(super) async fn describe(
         &mut self,
         prepared: &Prepared,
-        statement: &Statement,
+        statement: &Arc<Statement>,
     ) -> Result<Arc<Description>, Failure> {
         let revision = self.services.policies.borrow().revision().clone();
         if let Some(description) = prepared.description(&revision) {
@@ -179,11 +183,11 @@ impl Session<Ready> {
 
     /// What is recorded of a statement before anything is known of it.
     pub(super) fn record(&self, event: Event, statement: &Statement) -> Record {
-        self.record_text(event, &statement.text, statement.kind.intent())
+        self.record_text(event, Arc::clone(&statement.text), statement.kind.intent())
     }
 
     /// What is recorded of a text that may not even be a statement.
-    pub(super) fn record_text(&self, event: Event, text: &str, intent: &str) -> Record {
+    pub(super) fn record_text(&self, event: Event, text: impl Into<Arc<str>>, intent: &str) -> Record {
         let identity = &self.state.caller.identity;
         Record {
             event,
@@ -197,14 +201,14 @@ impl Session<Ready> {
             question: None,
             intent: intent.to_owned(),
             source: Some(self.state.source.to_string()),
-            query: Some(text.to_owned()),
+            query: Some(text.into()),
             parameters: None,
             validation: "not_checked".to_owned(),
             rewritten: None,
-            tables: Vec::new(),
+            tables: Arc::default(),
             policy_revision: None,
-            rules: Vec::new(),
-            shadow: Vec::new(),
+            rules: Arc::default(),
+            shadow: Arc::default(),
             tickets: Vec::new(),
             estimate: None,
             identity: None,

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use passgate_connectors::{Isolation, SessionSettings};
 
@@ -298,15 +299,21 @@ const DECLARED_BYTES_MAX: usize = 1024;
 pub(super) struct Settings {
     limits: Limits,
     /// What RESET goes back to: what the start-up packet said, by name in lower case.
-    initial: BTreeMap<String, String>,
+    initial: Arc<BTreeMap<String, String>>,
     /// What SET has changed since.
-    changed: BTreeMap<String, String>,
+    changed: Arc<BTreeMap<String, String>>,
 }
 
 impl Settings {
     /// A session's settings before anybody set one.
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, initial: BTreeMap::new(), changed: BTreeMap::new() }
+        Self { limits, initial: Arc::default(), changed: Arc::default() }
+    }
+
+    /// Whether nothing was set between these two, as far as is known without comparing them: what follows from the one
+    /// follows from the other.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.initial, &other.initial) && Arc::ptr_eq(&self.changed, &other.changed)
     }
 
     /// Takes what the start-up packet says: parameters, and `options` with `-c name=value`. What the session itself
@@ -341,7 +348,7 @@ impl Settings {
             _ => (row.check)(value, &self.limits),
         };
         let value = checked.map_err(|refusal| refusal.of(row.name, value))?;
-        self.changed.insert(key, value);
+        Arc::make_mut(&mut self.changed).insert(key, value);
         Ok(())
     }
 
@@ -351,13 +358,13 @@ impl Settings {
         if !is_declared(&key) {
             row(&key).ok_or_else(|| stranger(&key))?;
         }
-        self.changed.remove(&key);
+        Arc::make_mut(&mut self.changed).remove(&key);
         Ok(())
     }
 
     /// RESET ALL.
     pub(super) fn reset_all(&mut self) {
-        self.changed.clear();
+        self.changed = Arc::default();
     }
 
     /// A setting that can be changed: its name as shown and its value.
@@ -384,8 +391,8 @@ impl Settings {
 
     /// What people declared for the policy to read.
     pub(super) fn declared(&self) -> BTreeMap<String, String> {
-        let mut declared = self.initial.clone();
-        declared.extend(self.changed.clone());
+        let mut declared = (*self.initial).clone();
+        declared.extend((*self.changed).clone());
         declared.retain(|name, _| is_declared(name));
         declared
     }
@@ -419,7 +426,7 @@ impl Settings {
         if self.kept(&key).is_none() && self.declared().len() >= DECLARED_MAX {
             return Err(Error::TooMany);
         }
-        self.changed.insert(key, value.to_owned());
+        Arc::make_mut(&mut self.changed).insert(key, value.to_owned());
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! The simple query: a text of any number of statements, answered in order up to the first error.
 
+use std::sync::Arc;
+
 use passgate_connectors::Bind;
 use passgate_wire::Backend;
 
@@ -10,7 +12,7 @@ use super::relay::{Reached, Wanted};
 use super::road::Asked;
 use crate::audit::Event;
 use crate::error::ClientError;
-use crate::statement::{self, Statement};
+use crate::statement::Statement;
 
 impl Session<Ready> {
     /// Answers a Query message.
@@ -29,9 +31,10 @@ impl Session<Ready> {
         if statements.is_empty() {
             self.channel.send(&Backend::EmptyQueryResponse);
         }
+        let (untyped, unbound) = (Arc::default(), Bind::default());
         let mut answered = 0_u64;
-        for statement in &statements {
-            let asked = Asked { statement, parameter_types: &[], bind: &Bind::default(), simple: true };
+        for statement in &*statements {
+            let asked = Asked { statement, parameter_types: &untyped, bind: &unbound, simple: true };
             let mut running = self.start(asked).await?;
             let wanted = Wanted { fields: true, rows_max: None, answered_before: answered };
             if let Reached::End(tag) = self.relay(&mut running, wanted).await? {
@@ -45,8 +48,9 @@ impl Session<Ready> {
     }
 
     /// Parses a text; what is not understood is recorded too.
-    pub(super) fn understand(&mut self, text: &str) -> Result<Vec<Statement>, Failure> {
-        statement::parse(text, &self.services.statement_limits).map_err(|error| self.refuse_text(text, error))
+    pub(super) fn understand(&mut self, text: &str) -> Result<Arc<[Arc<Statement>]>, Failure> {
+        let understood = self.services.seen.statements(text, &self.services.statement_limits);
+        understood.map_err(|error| self.refuse_text(text, error))
     }
 
     /// Records a text that did not become a statement, and says what to answer.

@@ -161,7 +161,7 @@ pub struct Prepare {
     /// Declared types of the parameters, by oid; 0 where left open.
     pub parameter_types: Vec<u32>,
     /// What is prepared: a query, or a write that the policy will deny.
-    pub statement: Box<Statement>,
+    pub statement: Arc<Statement>,
 }
 
 /// EXECUTE.

@@ -49,7 +49,7 @@ pub(super) fn prepare(name: &sql::Ident, types: &[sql::DataType], statement: Sta
         oids::oid(&known).ok_or_else(|| Error::unsupported(&format!("a parameter of type {}", known.name), at))
     };
     let parameter_types = types.iter().map(oid).collect::<Result<_>>()?;
-    Ok(Kind::Prepare(Prepare { name: lower::name(name)?.text, parameter_types, statement: Box::new(statement) }))
+    Ok(Kind::Prepare(Prepare { name: lower::name(name)?.text, parameter_types, statement: Arc::new(statement) }))
 }
 
 fn classify_parsed(statement: &sql::Statement, lowering: &mut Lowering) -> Result<Kind> {

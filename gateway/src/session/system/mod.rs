@@ -204,7 +204,7 @@ impl Session<Ready> {
     ) -> Result<(VecDeque<Batch>, u64), Failure> {
         let description = describe(query)?;
         let question = &description.question;
-        record.tables = vec![format!("{OWN_SCHEMA}.{}", question.row.name)];
+        record.tables = [format!("{OWN_SCHEMA}.{}", question.row.name)].into();
         let known = question.known(asked.parameter_types, asked.bind).map_err(Failure::statement)?;
         let rows = (question.row.produce)(self, known.arguments(), record).await?;
         let rows = known.select(rows);

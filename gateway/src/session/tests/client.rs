@@ -90,6 +90,7 @@ impl World {
             sources: Arc::new(Sources::new(&crate::sources::Config::default(), vec![source])),
             policies: policies.subscribe(),
             rewriter: Arc::new(crate::plan::Rewriter::new(None)),
+            seen: Arc::new(crate::plan::Seen::new(1 << 20)),
             audit,
             policy_status: watch::channel(PolicyStatus::default()).1,
             store,

@@ -1,0 +1,338 @@
+//! Statements seen before: their trees, and what the policies said of them.
+//!
+//! A dashboard sends the same few texts all day. The second time, finding a text costs one look-up, and finding the
+//! permission for it another: nothing is parsed, resolved, decided or printed again.
+//!
+//! ```text
+//! text ──► Arc<Statement> ─┐
+//! person, session, minute ─┼─ Question ──► Arc<Allowed>
+//! model (source, policies) ┘
+//! ```
+//!
+//! What is found is what the same question was answered with, because everything that an answer may depend on is in the
+//! [`Question`]. A new thing that shapes an answer must become part of it, or must not be remembered: estimates and
+//! approvals are not.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use moka::sync::Cache;
+use passgate_connectors::Query;
+use passgate_policy::{Facts, Identity, Obligation, Permitted, Proof, Request, Revision, Warning};
+use sha2::{Digest, Sha256};
+
+use super::Model;
+use crate::statement::{self, Limits, Statement};
+
+/// What a remembered statement takes in memory for each byte of its text, about.
+const TREE_BYTES_PER_BYTE: usize = 24;
+
+/// What a remembered answer takes for each byte of its text and of what is sent to the source, about.
+const ANSWER_BYTES_PER_BYTE: usize = 16;
+
+/// What either takes beside that, about.
+const ENTRY_BYTES: usize = 2_048;
+
+/// What is remembered.
+pub struct Seen {
+    statements: Cache<Arc<str>, Arc<[Arc<Statement>]>>,
+    answers: Cache<Question, Arc<Allowed>>,
+}
+
+/// A statement that may run, and everything that is known of it by then.
+#[derive(Debug)]
+pub struct Allowed {
+    /// What runs.
+    pub query: Arc<Permitted<Query>>,
+    /// Under which terms.
+    pub terms: Arc<Terms>,
+    /// What the person is told beside the answer.
+    pub warnings: Arc<[Warning]>,
+    /// The tables it reads, as they are recorded.
+    pub tables: Arc<[String]>,
+    /// The rules that shaped it, as they are recorded.
+    pub rules: Arc<[String]>,
+    /// What rules in shadow mode would have done, as it is recorded.
+    pub shadow: Arc<[String]>,
+    /// What is sent to the source, as it is recorded.
+    pub rewritten: Arc<str>,
+}
+
+/// What was asked of the policies, and what they demanded.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// What was asked.
+    pub request: Request,
+    /// What was demanded.
+    pub obligations: Vec<Obligation>,
+    /// By which policies.
+    pub revision: Revision,
+}
+
+/// Everything that an answer may depend on.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The statement.
+    pub statement: Arc<Statement>,
+    /// Parameter types that the client declared.
+    pub parameter_types: Arc<[u32]>,
+    /// What the source holds, and the policies.
+    pub model: Arc<Model>,
+    /// Who asks, and from what session.
+    pub context: Context,
+    /// The minute, since 1970-01-01 UTC: policies know no shorter time.
+    pub minute: i64,
+}
+
+/// A fingerprint of everything that policies may ask of a person and of their session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Context([u8; 32]);
+
+impl Context {
+    /// Of this person and session. The moment is not part of it.
+    pub fn of(identity: &Identity, facts: &Facts) -> Self {
+        // Named one by one, so that a new field is thought of here.
+        let Identity { person, subject, email, tenant, groups, roles, claims, proof } = identity;
+        // A token's end is the session's business, and no policy's.
+        let Proof { method, issuer, expires_at: _ } = proof;
+        let Facts {
+            now: _,
+            application_name,
+            client_address,
+            declared,
+            estimate,
+            confidence,
+            first_access_to_source,
+            grants,
+        } = facts;
+        let who = format!(
+            "{person:?} {subject:?} {email:?} {tenant:?} {groups:?} {roles:?} {claims:?} {method:?} {issuer:?}"
+        );
+        let session = format!("{application_name:?} {client_address:?} {declared:?} {first_access_to_source:?}");
+        let rest = format!("{estimate:?} {confidence:?} {grants:?}");
+        let mut hasher = Sha256::new();
+        for part in [who, session, rest] {
+            hasher.update((part.len() as u64).to_be_bytes());
+            hasher.update(part);
+        }
+        Self(hasher.finalize().into())
+    }
+}
+
+// Statements and models are compared by where they are: a question that is kept keeps them there.
+impl PartialEq for Question {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.statement, &other.statement)
+            && Arc::ptr_eq(&self.model, &other.model)
+            && self.minute == other.minute
+            && self.context == other.context
+            && self.parameter_types == other.parameter_types
+    }
+}
+
+impl Eq for Question {}
+
+impl Hash for Question {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.statement).hash(state);
+        Arc::as_ptr(&self.model).hash(state);
+        self.context.hash(state);
+        self.minute.hash(state);
+        self.parameter_types.hash(state);
+    }
+}
+
+impl Seen {
+    /// Remembers as much as fits in about so many bytes; nothing where they are none.
+    pub fn new(bytes_max: usize) -> Self {
+        let half = u64::try_from(bytes_max / 2).unwrap_or(u64::MAX);
+        let statements = Cache::builder().max_capacity(half);
+        let answers = Cache::builder().max_capacity(half);
+        Self {
+            statements: statements.weigher(|text: &Arc<str>, _| weight(text.len(), TREE_BYTES_PER_BYTE)).build(),
+            answers: answers.weigher(|_: &Question, allowed: &Arc<Allowed>| allowed.weight()).build(),
+        }
+    }
+
+    /// The statements of a text.
+    pub fn statements(&self, text: &str, limits: &Limits) -> Result<Arc<[Arc<Statement>]>, statement::Error> {
+        if let Some(known) = self.statements.get(text) {
+            return Ok(known);
+        }
+        let parsed: Arc<[Arc<Statement>]> = statement::parse(text, limits)?.into_iter().map(Arc::new).collect();
+        self.statements.insert(text.into(), Arc::clone(&parsed));
+        Ok(parsed)
+    }
+
+    /// What this question was answered with before.
+    pub fn answer(&self, question: &Question) -> Option<Arc<Allowed>> {
+        self.answers.get(question)
+    }
+
+    /// Remembers an answer.
+    pub fn remember(&self, question: Question, allowed: Arc<Allowed>) {
+        self.answers.insert(question, allowed);
+    }
+}
+
+impl std::fmt::Debug for Seen {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Seen")
+    }
+}
+
+impl Allowed {
+    fn weight(&self) -> u32 {
+        weight(self.query.query().text.len().saturating_add(self.rewritten.len()), ANSWER_BYTES_PER_BYTE)
+    }
+}
+
+fn weight(text: usize, each: usize) -> u32 {
+    u32::try_from(text.saturating_mul(each).saturating_add(ENTRY_BYTES)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use passgate_connectors::Metadata;
+    use passgate_policy::{
+        Costs, Estimate, Grant, PersonName, PolicyFile, PolicySet, Role, SourceName, Tenant, TicketId, compile,
+    };
+
+    use super::*;
+    use crate::catalog::Snapshot;
+    use crate::plan::{self, PolicySqlReader, Rewriter, Rewriting};
+
+    fn identity() -> Identity {
+        Identity {
+            person: PersonName::new("ana"),
+            subject: "1".to_owned(),
+            email: None,
+            tenant: Tenant::new("acme"),
+            groups: BTreeSet::new(),
+            roles: BTreeSet::new(),
+            claims: serde_json::Map::new(),
+            proof: Proof { method: "scram", issuer: "people".to_owned(), expires_at: None },
+        }
+    }
+
+    #[test]
+    fn whatever_a_policy_may_ask_makes_another_context() {
+        type Change = fn(&mut Identity, &mut Facts);
+        let changes: [Change; 17] = [
+            |who, _| who.person = PersonName::new("bo"),
+            |who, _| who.subject.push('2'),
+            |who, _| who.email = Some("ana@acme.example".to_owned()),
+            |who, _| who.tenant = Tenant::new("other"),
+            |who, _| who.groups = ["g".to_owned()].into(),
+            |who, _| who.roles = [Role::new("g")].into(),
+            |who, _| drop(who.claims.insert("region".to_owned(), "WEST".into())),
+            |who, _| drop(who.claims.insert("region".to_owned(), serde_json::Value::Null)),
+            |who, _| who.proof.method = "oidc",
+            |who, _| who.proof.issuer.push('2'),
+            |_, facts| facts.application_name.push('x'),
+            |_, facts| facts.client_address = [10, 0, 0, 1].into(),
+            |_, facts| facts.declared = BTreeMap::from([("passgate.purpose".to_owned(), "audit".to_owned())]),
+            |_, facts| facts.first_access_to_source = Some(true),
+            |_, facts| facts.confidence = Some(0.5),
+            |_, facts| {
+                let none =
+                    Costs { cost_usd: None, bytes: None, rows: None, rows_of_largest_step: None, rows_read: None };
+                facts.estimate = Estimate::Known(none);
+            },
+            |_, facts| facts.grants = vec![Grant { ticket: TicketId::new("T1"), policy: "p".into() }],
+        ];
+        let mut contexts = std::collections::HashSet::from([Context::of(&identity(), &Facts::default())]);
+        for (number, change) in changes.iter().enumerate() {
+            let (mut who, mut facts) = (identity(), Facts::default());
+            change(&mut who, &mut facts);
+            assert!(contexts.insert(Context::of(&who, &facts)), "change {number} is not seen");
+        }
+    }
+
+    #[test]
+    fn neither_the_moment_nor_the_end_of_a_token_makes_another_context() {
+        let mut later = identity();
+        later.proof.expires_at = Some(1);
+        let facts = Facts { now: 1, ..Facts::default() };
+        assert_eq!(Context::of(&later, &facts), Context::of(&identity(), &Facts::default()));
+    }
+
+    fn model() -> (Arc<Model>, PolicySet) {
+        let file = PolicyFile { path: "none.json".to_owned(), text: "[]".to_owned() };
+        let policies = compile(&[file], None, &PolicySqlReader::new(false)).unwrap();
+        let snapshot = Snapshot::new(SourceName::new("w"), "public".to_owned(), Metadata::default());
+        (Arc::new(Model::new(Arc::new(snapshot), &policies)), policies)
+    }
+
+    fn question(seen: &Seen, model: &Arc<Model>) -> Question {
+        Question {
+            statement: Arc::clone(&seen.statements("SELECT 1", &Limits::default()).unwrap()[0]),
+            parameter_types: Arc::default(),
+            model: Arc::clone(model),
+            context: Context::of(&identity(), &Facts::default()),
+            minute: 7,
+        }
+    }
+
+    fn allowed(question: &Question, policies: &PolicySet) -> Arc<Allowed> {
+        let plan = plan::resolve(&question.statement, &question.model).unwrap();
+        let request = plan::request(&plan, &Arc::new(identity()), Facts::default());
+        let passgate_policy::Decision::Allow(permit) = passgate_policy::decide(policies, &request) else { panic!() };
+        let revision = permit.revision().clone();
+        let under = Rewriting { model: &question.model, tenant: &request.identity.tenant, parameter_types: &[] };
+        let query = Rewriter::new(None).rewrite(plan, permit, under).unwrap();
+        Arc::new(Allowed {
+            rewritten: query.query().shown().into(),
+            query: Arc::new(query),
+            terms: Arc::new(Terms { request, obligations: Vec::new(), revision }),
+            warnings: Arc::default(),
+            tables: Arc::default(),
+            rules: Arc::default(),
+            shadow: Arc::default(),
+        })
+    }
+
+    #[test]
+    fn only_the_same_question_finds_the_answer() {
+        let seen = Seen::new(1 << 20);
+        let (model, policies) = model();
+        let asked = question(&seen, &model);
+        let answer = allowed(&asked, &policies);
+        seen.remember(asked.clone(), Arc::clone(&answer));
+        assert!(Arc::ptr_eq(&seen.answer(&question(&seen, &model)).unwrap(), &answer));
+        let mut other = identity();
+        other.person = PersonName::new("bo");
+        let reparsed = statement::parse("SELECT 1", &Limits::default()).unwrap().remove(0);
+        for different in [
+            Question { statement: Arc::new(reparsed), ..asked.clone() },
+            Question { parameter_types: [23].into(), ..asked.clone() },
+            Question { model: self::model().0, ..asked.clone() },
+            Question { context: Context::of(&other, &Facts::default()), ..asked.clone() },
+            Question { minute: 8, ..asked },
+        ] {
+            assert!(seen.answer(&different).is_none(), "{different:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_parsed_once_and_one_that_cannot_be_read_is_not_kept() {
+        let seen = Seen::new(1 << 20);
+        let read = |text: &str| seen.statements(text, &Limits::default());
+        assert!(Arc::ptr_eq(&read("SELECT 1; SELECT 2").unwrap(), &read("SELECT 1; SELECT 2").unwrap()));
+        assert!(!Arc::ptr_eq(&read("SELECT 1").unwrap(), &read("SELECT  1").unwrap()));
+        assert!(read("SELEC").is_err());
+        assert!(read("SELEC").is_err());
+    }
+
+    #[test]
+    fn nothing_is_remembered_where_there_is_no_room() {
+        let seen = Seen::new(0);
+        let (model, policies) = model();
+        let asked = question(&seen, &model);
+        seen.remember(asked.clone(), allowed(&asked, &policies));
+        seen.answers.run_pending_tasks();
+        assert!(seen.answer(&asked).is_none());
+    }
+}
