@@ -74,6 +74,10 @@ struct Frame {
     sets: bool,
     /// Whether the parenthesis that opens it was left out.
     dropped: bool,
+    /// Whether this is inside GROUPING SETS, ROLLUP or CUBE, where the parser takes a parenthesis for a whole element.
+    elements: bool,
+    /// Whether a parenthesis was put before the element that is being read.
+    enclosed: bool,
 }
 
 struct Pass {
@@ -94,6 +98,7 @@ impl Pass {
                 Token::RParen => self.close(),
                 Token::Period if self.ahead(1) == Some(&Token::Mul) && self.follows_value() => self.fields_of_value(),
                 Token::Comma => {
+                    self.end_element();
                     self.take(1);
                     self.frame.relation = self.frame.from;
                 }
@@ -130,14 +135,16 @@ impl Pass {
 
     fn open(&mut self) {
         let syntax = self.before().is_some_and(|token| WITH_FROM_INSIDE.iter().any(|word| is(token, word)));
+        let elements = self.follows(&["rollup", "cube"]);
         let relation = self.frame.relation;
         self.frame.relation = false;
         self.outer.push(self.frame);
-        self.frame = Frame { open: self.said.len(), from: relation, relation, syntax, ..Frame::default() };
+        self.frame = Frame { open: self.said.len(), from: relation, relation, syntax, elements, ..Frame::default() };
         self.take(1);
     }
 
     fn close(&mut self) {
+        self.end_element();
         let closed = self.frame;
         self.frame = self.outer.pop().unwrap_or_default();
         if closed.dropped {
@@ -145,10 +152,30 @@ impl Pass {
             return;
         }
         self.take(1);
+        self.begin_element(closed.open);
         if self.frame.from && self.words(0, &["as"]) && self.ahead(1) == Some(&Token::LParen) {
             self.nameless_alias(closed.open);
         } else if self.words(0, &["search"]) || self.words(0, &["cycle"]) {
             self.search_and_cycle(closed.open);
+        }
+    }
+
+    /// `ROLLUP ((a + b) * 2)`: what goes on behind the parenthesis that it begins with gets another around all of it.
+    fn begin_element(&mut self, open: usize) {
+        let first = open.checked_sub(1).and_then(|before| self.said.get(before));
+        if self.frame.elements
+            && first.is_some_and(|token| matches!(token.token, Token::LParen | Token::Comma))
+            && !matches!(self.ahead(0), None | Some(Token::Comma | Token::RParen | Token::SemiColon))
+        {
+            let token = TokenWithSpan { token: Token::LParen, span: self.span() };
+            self.inserted.push((open, vec![token]));
+            self.frame.enclosed = true;
+        }
+    }
+
+    fn end_element(&mut self) {
+        if std::mem::take(&mut self.frame.enclosed) {
+            self.say(Token::RParen, self.span());
         }
     }
 
@@ -338,7 +365,7 @@ impl Pass {
             self.take(2);
         }
         self.outer.push(self.frame);
-        self.frame = Frame { open: self.said.len(), sets: true, dropped: inner, ..Frame::default() };
+        self.frame = Frame { open: self.said.len(), sets: true, elements: true, dropped: inner, ..Frame::default() };
         if !inner {
             self.take(1);
         }
