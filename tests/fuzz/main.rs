@@ -2,13 +2,13 @@
 //!
 //! Whatever a stranger sends must end in an answer: no panic, no hang, and the properties each target asserts. The
 //! time is short here and longer by hand: `FUZZ_SECONDS=3600 cargo test -p passgate-tests --test fuzz`. A failure
-//! prints the input that caused it.
+//! prints the input that caused it; so does one that never comes to its end, or takes the machine's memory first.
 
 mod governed;
 mod policies;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use passgate::catalog::Snapshot;
@@ -21,6 +21,8 @@ use passgate_policy::SourceName;
 const SECONDS: u64 = 10;
 /// One input may take this long before it counts as a hang. Generous: the machine may be busy.
 const HANG: Duration = Duration::from_secs(20);
+/// So many bytes of memory, of all inputs under way, are more than any input may take.
+const MEMORY_MAX: u64 = 3 << 30;
 
 #[test]
 fn statements_end_in_a_tree_or_an_error() {
@@ -119,17 +121,54 @@ fn fuzz(seeds: &[Vec<u8>], words: &[&str], target: impl Fn(&[u8])) {
     });
     let mut random = Random(start_state | 1);
     let mut runs = 0_u64;
+    let watched = Watched::start(start_state);
     while Instant::now() < end {
         let input = mutate(seeds, words, &mut random);
         let start = Instant::now();
+        watched.now(Some(&input));
         let outcome = catch_unwind(AssertUnwindSafe(|| target(&input)));
         let shown = || format!("{:?} (FUZZ_SEED={start_state})", String::from_utf8_lossy(&input));
         assert!(outcome.is_ok(), "this input failed: {}", shown());
         assert!(start.elapsed() < HANG, "this input hangs: {}", shown());
         runs += 1;
     }
+    watched.now(None);
     println!("{runs} inputs in {seconds} s, FUZZ_SEED={start_state}");
     assert!(runs > 0, "nothing ran");
+}
+
+/// The input under way, seen by a thread that ends the process where the input would not.
+struct Watched(Arc<Mutex<Option<(Instant, Vec<u8>)>>>);
+
+impl Watched {
+    fn start(start_state: u64) -> Self {
+        let watched = Arc::new(Mutex::new(None::<(Instant, Vec<u8>)>));
+        let weak = Arc::downgrade(&watched);
+        std::thread::spawn(move || {
+            while let Some(watched) = weak.upgrade() {
+                if let Some((start, input)) = &*watched.lock().expect("not poisoned")
+                    && (start.elapsed() > 2 * HANG || memory() > MEMORY_MAX)
+                {
+                    let input = String::from_utf8_lossy(input);
+                    eprintln!("this input takes all time or memory: {input:?} (FUZZ_SEED={start_state})");
+                    std::process::exit(1);
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        Self(watched)
+    }
+
+    fn now(&self, input: Option<&[u8]>) {
+        *self.0.lock().expect("not poisoned") = input.map(|input| (Instant::now(), input.to_vec()));
+    }
+}
+
+/// The process's memory in bytes; nothing where the system does not tell.
+fn memory() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok();
+    let pages = pages.and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
+    pages.unwrap_or(0) * 4096
 }
 
 /// A small generator (xorshift64*): mutations need variety, not secrecy.

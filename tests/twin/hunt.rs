@@ -20,6 +20,8 @@ const SEED: u64 = 1;
 const AT_ONCE: usize = 3;
 /// Making one failing query smaller may take so many attempts.
 const ATTEMPTS: usize = 1_500;
+/// Making one refused query smaller may take so many.
+const ATTEMPTS_OF_REFUSED: usize = 300;
 /// After so many failures there is enough to look at.
 const FAULTS_MAX: usize = 12;
 
@@ -99,9 +101,10 @@ impl Hunt<'_> {
             futures_util::future::join_all((0..AT_ONCE).map(|_| self.ask_on_one(*seed, more, score))).await;
         }
         let score = score.into_inner().expect("not poisoned");
+        score.tell(self, &seeds, begun.elapsed());
         self.tell_examples("refused", &score.refused, seconds.is_some()).await;
         self.tell_examples("neither answers", &score.errors, false).await;
-        score.tell(self, &seeds, begun.elapsed());
+        score.check(self.answered_min);
     }
 
     async fn ask_on_one(&self, seed: u64, more: impl Fn() -> Option<u64>, score: &Mutex<Score>) {
@@ -180,11 +183,11 @@ impl Hunt<'_> {
                     .then(|| choices.made().to_vec())
             };
             let made = match smallest {
-                true => choices::shrunk(example.made.clone(), ATTEMPTS, alike).await,
+                true => choices::shrunk(example.made.clone(), ATTEMPTS_OF_REFUSED, alike).await,
                 false => example.made.clone(),
             };
             let text = statement(&mut Choices::replayed(made), self.catalog).simple();
-            let text: String = text.chars().take(500).collect();
+            let text: String = text.chars().take(3_000).collect();
             println!("  {what} {} times: {kind}\n      {text}", example.count);
         }
     }
@@ -254,8 +257,12 @@ impl Score {
         None
     }
 
+    fn refused(&self) -> u64 {
+        self.refused.values().map(|example| example.count).sum()
+    }
+
     fn tell(&self, hunt: &Hunt<'_>, seeds: &[u64], took: Duration) {
-        let refused: u64 = self.refused.values().map(|example| example.count).sum();
+        let refused = self.refused();
         println!(
             "{} against {}: {} answered as by the twin ({} of them otherwise by the truth), {refused} refused, {} that \
              neither answers, {} too slow, {} faults; seeds {seeds:?}, {} s",
@@ -268,10 +275,13 @@ impl Score {
             self.faults.len(),
             took.as_secs()
         );
+    }
+
+    fn check(&self, answered_min: u64) {
         assert!(self.faults.is_empty(), "{} faults:\n\n{}", self.faults.len(), self.faults.join("\n\n"));
         assert!(self.same > 0, "nothing was answered");
-        let percent = self.same * 100 / (self.same + refused);
-        assert!(percent >= hunt.answered_min, "only {percent} of a hundred queries are answered");
+        let percent = self.same * 100 / (self.same + self.refused());
+        assert!(percent >= answered_min, "only {percent} of a hundred queries are answered");
         assert!(self.slow * 10 < self.same, "too many queries take too long to say anything");
     }
 }
