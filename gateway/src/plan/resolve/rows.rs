@@ -21,7 +21,8 @@ pub(super) fn condenses(items: &[Item]) -> bool {
     let any = |test: &dyn Fn(&str) -> bool| {
         let mut all = expressions(items);
         all.any(|of| {
-            any_call(of, &|call| call.over.is_none() && call.name.0.last().is_some_and(|name| test(&name.text)))
+            let named = |call: &Call| call.name.0.last().is_some_and(|name| test(&name.text));
+            any_call(of, &|call| (call.over.is_none() && named(call)).then_some(true))
         })
     };
     any(&functions::is_aggregate) && !any(&functions::collects)
@@ -34,22 +35,26 @@ fn expressions(items: &[Item]) -> impl Iterator<Item = &Expression> {
     })
 }
 
-/// Whether any call in an expression may return a set; queries inside it are values and give one.
+/// Whether any call in an expression may return a set; queries inside it are values and give one, and PostgreSQL takes
+/// no set as the argument of an aggregate.
 pub(super) fn has_set(of: &Expression) -> bool {
     any_call(of, &|call| {
-        call.name.0.last().is_some_and(|name| functions::returns_a_set(&name.text))
-            || call.name.0.first().is_some_and(|schema| call.name.0.len() > 1 && schema.text != "pg_catalog")
+        let set = call.name.0.last().is_some_and(|name| functions::returns_a_set(&name.text))
+            || call.name.0.first().is_some_and(|schema| call.name.0.len() > 1 && schema.text != "pg_catalog");
+        if set { Some(true) } else { aggregates(call).then_some(false) }
     })
 }
 
 fn has_aggregate(of: &Expression) -> bool {
-    any_call(of, &|call| {
-        call.over.is_none() && call.name.0.last().is_some_and(|name| functions::is_aggregate(&name.text))
-    })
+    any_call(of, &|call| aggregates(call).then_some(true))
 }
 
-/// Whether a call outside of inner queries satisfies `test`.
-fn any_call(of: &Expression, test: &dyn Fn(&Call) -> bool) -> bool {
+fn aggregates(call: &Call) -> bool {
+    call.over.is_none() && call.name.0.last().is_some_and(|name| functions::is_aggregate(&name.text))
+}
+
+/// Whether `test` says so of a call outside of inner queries. Where it says nothing, the call's arguments are looked at.
+fn any_call(of: &Expression, test: &dyn Fn(&Call) -> Option<bool>) -> bool {
     let any = |list: &[Expression]| list.iter().any(|of| any_call(of, test));
     let opt = |of: &Option<Box<Expression>>| of.as_ref().is_some_and(|of| any_call(of, test));
     match of {
@@ -83,13 +88,10 @@ fn any_call(of: &Expression, test: &dyn Fn(&Call) -> bool) -> bool {
                 || opt(otherwise)
                 || arms.iter().any(|(when, then)| any_call(when, test) || any_call(then, test))
         }
-        Expression::Call(call) => {
-            test(call)
-                || match &call.arguments {
-                    Arguments::Everything => false,
-                    Arguments::List(list) => list.iter().any(|(_, of)| any_call(of, test)),
-                }
-        }
+        Expression::Call(call) => test(call).unwrap_or_else(|| match &call.arguments {
+            Arguments::Everything => false,
+            Arguments::List(list) => list.iter().any(|(_, of)| any_call(of, test)),
+        }),
         Expression::Xml(xml) => any(&xml.arguments) || xml.named.iter().any(|(of, _)| any_call(of, test)),
         Expression::Position { what, within } => any_call(what, test) || any_call(within, test),
         Expression::Substring { of, from, length } => any_call(of, test) || opt(from) || opt(length),
