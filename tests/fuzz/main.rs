@@ -138,11 +138,14 @@ fn fuzz(seeds: &[Vec<u8>], words: &[&str], target: impl Fn(&[u8])) {
 }
 
 /// The input under way, seen by a thread that ends the process where the input would not.
-struct Watched(Arc<Mutex<Option<(Instant, Vec<u8>)>>>);
+struct Watched(Arc<Mutex<UnderWay>>);
+
+/// An input, and when it began.
+type UnderWay = Option<(Instant, Vec<u8>)>;
 
 impl Watched {
     fn start(start_state: u64) -> Self {
-        let watched = Arc::new(Mutex::new(None::<(Instant, Vec<u8>)>));
+        let watched = Arc::new(Mutex::new(UnderWay::None));
         let weak = Arc::downgrade(&watched);
         std::thread::spawn(move || {
             while let Some(watched) = weak.upgrade() {
