@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::problem::did_you_mean;
+use crate::problem::{did_you_mean, nearest};
 use crate::{Role, SourceName, TableName, Tag};
 
 /// A table or function as a policy file names it.
@@ -359,15 +359,20 @@ impl Known {
         if self.may_hold_anything(sources) || here.any(|table| name.matches(&table.schema, &table.table)) {
             return Ok(());
         }
-        let tables = self.tables.values().flatten().filter(|table| covers(sources, &table.source));
-        Err(Unknown(match &name.schema {
+        Err(Unknown(self.table_near(name, sources).map(|near| format!("did you mean \"{near}\"?"))))
+    }
+
+    /// The table of `sources` whose name is nearest, written as `name` is.
+    fn table_near(&self, name: &ObjectName, sources: Sources<'_>) -> Option<String> {
+        let tables = self.all_tables(sources);
+        match &name.schema {
             Some(schema) => {
                 let written = format!("{schema}.{}", name.name);
                 let candidates: Vec<String> = tables.map(ToString::to_string).collect();
-                did_you_mean(&written, candidates.iter().map(String::as_str))
+                nearest(&written, candidates.iter().map(String::as_str)).map(str::to_owned)
             }
-            None => did_you_mean(&name.name, tables.map(|table| table.table.as_str())),
-        }))
+            None => nearest(&name.name, tables.map(|table| table.table.as_str())).map(str::to_owned),
+        }
     }
 
     /// The tables that are meant by `name` in one of `sources`.
@@ -387,14 +392,20 @@ impl Known {
 
     /// Whether a column is meant by `name` in one of `sources`, or what may be meant.
     pub(crate) fn check_column(&self, name: &ColumnName, sources: Sources<'_>) -> Result<(), Unknown> {
-        self.check_table(&name.table, sources)?;
+        if self.check_table(&name.table, sources).is_err() {
+            let near = self.table_near(&name.table, sources);
+            return Err(Unknown(near.map(|table| format!("did you mean \"{table}.{}\"?", name.column))));
+        }
         let tables = || self.tables_named(&name.table, sources);
         let may_have = |table| self.columns(table).is_none_or(|columns| columns.contains_key(&*name.column));
         if self.may_hold_anything(sources) || tables().any(may_have) {
             return Ok(());
         }
         let candidates = tables().filter_map(|table| self.columns(table)).flat_map(BTreeMap::keys);
-        Err(Unknown(did_you_mean(&name.column, candidates.map(String::as_str))))
+        let table =
+            name.table.schema.iter().chain([&name.table.name]).map(|part| &**part).collect::<Vec<_>>().join(".");
+        let near = nearest(&name.column, candidates.map(String::as_str));
+        Err(Unknown(near.map(|column| format!("did you mean \"{table}.{column}\"?"))))
     }
 
     /// Whether every source was read, so that what is not here is nowhere.
