@@ -447,7 +447,14 @@ impl<'d> Object<'d> {
 
 /// The keys of a table, for a suggestion.
 fn known<'f>(fields: impl Iterator<Item = &'f Field>) -> String {
-    fields.map(|field| field.name).collect::<Vec<_>>().join(", ")
+    // Where the kind of a policy is not known these are the fields of all kinds, which share names.
+    let mut names = Vec::new();
+    fields.map(|field| field.name).for_each(|name| {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    });
+    names.join(", ")
 }
 
 /// A whole number from 1 that PostgreSQL's `bigint` holds.
