@@ -46,6 +46,28 @@ fn running_nothing_is_a_failure() {
 }
 
 #[test]
+fn every_mistake_in_a_file_of_cases_is_told_with_its_line() {
+    let cases = r#"{
+  "people": { "ana": { "claim": { "region": "WEST" } } },
+  "cases": [
+    { "name": "typo", "who": "ana", "statement": "SELECT 1", "expect": { "decision": "alow" } },
+    { "name": "open", "who": "ana", "statement": "SELECT 1", "expect": {} }
+  ]
+}"#;
+    let play = |cases: &str| {
+        let folder = copied(|name, text| if name.ends_with(".test.json") { cases.to_owned() } else { text });
+        let failures = commands::test(folder.path()).unwrap_err().join("\n");
+        failures.replace(&format!("{}/", folder.path().display()), "")
+    };
+    let told = play(cases);
+    assert!(told.contains("cookbook.test.json:2: ana\n    unknown field `claim`"), "{told}");
+    assert!(told.contains("cookbook.test.json:4: typo\n    unknown variant `alow`"), "{told}");
+    assert!(told.contains("cookbook.test.json:5: open\n    missing field `decision`"), "{told}");
+    let told = play(r#"{ "people": {} "cases": [] }"#);
+    assert!(told.contains("cookbook.test.json: Expected comma"), "{told}");
+}
+
+#[test]
 fn a_decision_is_explained() {
     let asker = Asker { name: "wanda".to_owned(), claims: vec!["region=WEST".to_owned()], ..Asker::default() };
     let text = commands::explain(cookbook(), &asker, "SELECT * FROM patients", 1_767_787_200).unwrap();

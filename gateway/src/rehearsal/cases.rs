@@ -190,8 +190,8 @@ pub fn play(path: &str, text: &str, stage: Stage<'_>) -> Report {
     let mut report = Report::default();
     let document = match read(text) {
         Ok(document) => document,
-        Err(fault) => {
-            report.failures.push(format!("{path}: {fault}"));
+        Err(faults) => {
+            report.failures.extend(faults.iter().map(|fault| format!("{path}{fault}")));
             return report;
         }
     };
@@ -212,11 +212,29 @@ pub fn play(path: &str, text: &str, stage: Stage<'_>) -> Report {
     report
 }
 
-/// Reads a file; comments and trailing commas are allowed.
-fn read(text: &str) -> Result<Document, String> {
-    let value = jsonc_parser::parse_to_serde_value::<serde_json::Value>(text, &jsonc_parser::ParseOptions::default())
-        .map_err(|error| error.to_string())?;
-    Document::deserialize(value).map_err(|error| error.to_string())
+/// Reads a file; comments and trailing commas are allowed. What is wrong begins with the line where that is known.
+fn read(text: &str) -> Result<Document, Vec<String>> {
+    let value = super::value(text).map_err(|error| vec![format!(": {error}")])?;
+    Document::deserialize(&value).map_err(|error| {
+        let mut faults = Vec::new();
+        let people = value.get("people").and_then(serde_json::Value::as_object);
+        for (name, person) in people.into_iter().flatten() {
+            faults.extend(unread::<Person>(text, name, person));
+        }
+        for (index, case) in value.get("cases").and_then(serde_json::Value::as_array).into_iter().flatten().enumerate()
+        {
+            match case.get("name").and_then(serde_json::Value::as_str) {
+                Some(name) => faults.extend(unread::<Case>(text, name, case)),
+                None => faults.push(format!(": case {} has no \"name\"", index + 1)),
+            }
+        }
+        if faults.is_empty() { vec![format!(": {error}")] } else { faults }
+    })
+}
+
+/// Why the part of a file that is called `name` cannot be read, if so.
+fn unread<'v, T: Deserialize<'v>>(text: &str, name: &str, value: &'v serde_json::Value) -> Option<String> {
+    T::deserialize(value).err().map(|error| format!(":{}: {name}\n    {error}\n", line_of(text, name)))
 }
 
 /// The line on which a case's name stands, from 1.

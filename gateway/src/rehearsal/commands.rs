@@ -168,8 +168,7 @@ fn snapshot(folder: &Folder, path: &Path) -> Result<Arc<Snapshot>, Failure> {
 
 fn snapshot_of(path: &str, text: &str) -> Result<Arc<Snapshot>, Failure> {
     let fault = |fault: &dyn std::fmt::Display| vec![format!("{path}: {fault}")];
-    let value = jsonc_parser::parse_to_serde_value::<serde_json::Value>(text, &jsonc_parser::ParseOptions::default())
-        .map_err(|error| fault(&error))?;
+    let value = super::value(text).map_err(|error| fault(&error))?;
     let document = Document::deserialize(value).map_err(|error| fault(&error))?;
     document.snapshot().map(Arc::new).map_err(|error| fault(&error))
 }

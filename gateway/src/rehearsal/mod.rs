@@ -123,6 +123,23 @@ pub fn rehearse(text: &str, stage: Stage<'_>, identity: &Arc<Identity>, facts: &
     }
 }
 
+/// A file of JSON as policies are: comments and trailing commas are allowed, and nothing else is forgiven.
+fn value(text: &str) -> Result<serde_json::Value, String> {
+    let options = jsonc_parser::ParseOptions {
+        allow_comments: true,
+        allow_trailing_commas: true,
+        allow_loose_object_property_names: false,
+        allow_missing_commas: false,
+        allow_single_quoted_strings: false,
+        allow_hexadecimal_numbers: false,
+        allow_unary_plus_numbers: false,
+        allow_bare_decimal_point_numbers: false,
+        allow_non_finite_numbers: false,
+        allow_extended_string_escapes: false,
+    };
+    jsonc_parser::parse_to_serde_value(text, &options).map_err(|error| error.to_string())
+}
+
 fn one(statement: &Statement, stage: Stage<'_>, identity: &Arc<Identity>, facts: &Facts) -> Rehearsed {
     if !statement.kind.is_governed() {
         return Rehearsed { verdict: Verdict::Allow, ..Rehearsed::default() };
