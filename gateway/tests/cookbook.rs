@@ -108,3 +108,9 @@ fn a_change_of_policies_tells_who_loses_and_who_gains() {
     let same = commands::diff(before.path(), before.path(), &log, None).unwrap();
     assert!(same.contains("0 statements change and 2 stay the same"), "{same}");
 }
+    fs::write(&log, "").unwrap();
+    let told = commands::diff(before.path(), before.path(), &log, None).unwrap_err().join("\n");
+    assert!(told.contains("nothing was compared"), "{told}");
+    fs::write(&log, format!("{{\n{}", text.join("\n"))).unwrap();
+    let told = commands::diff(before.path(), before.path(), &log, None).unwrap_err().join("\n");
+    assert!(told.contains("cannot be told: 1, because the line is none of an audit log"), "{told}");

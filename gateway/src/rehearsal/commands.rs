@@ -88,6 +88,10 @@ pub fn diff(old: &Path, new: &Path, log: &Path, catalog: Option<&Path>) -> Resul
     let source = snapshot.source().to_string();
     let difference = Difference::replay(&text, &source, before.stage(), after.stage());
     if difference.is_none() {
+    if difference.is_empty() {
+        let log = log.display();
+        return Err(vec![format!("there is no statement of source \"{source}\" in {log}: nothing was compared")]);
+    }
         Ok(difference.to_string())
     } else {
         Err(vec![difference.to_string().trim_end().to_owned()])

@@ -88,17 +88,20 @@ pub enum Direction {
 impl Difference {
     /// Decides every statement of a log under both sets of policies, on one source.
     pub fn replay(log: &str, source: &str, old: Stage<'_>, new: Stage<'_>) -> Self {
-        let lines: Vec<Line> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let mut difference = Self::default();
+        let read = log.lines().filter(|line| !line.trim().is_empty()).map(serde_json::from_str::<Line>);
+        let lines: Vec<Line> = read
+            .filter_map(|line| line.map_err(|_| difference.cannot_tell("the line is none of an audit log")).ok())
+            .collect();
         let signed_in: HashMap<&str, &RecordedIdentity> = lines
             .iter()
             .filter(|line| line.event == "sign_in")
             .filter_map(|line| Some((line.session_id.as_str(), line.identity.as_ref()?)))
             .collect();
-        let mut difference = Self::default();
         let mut seen: HashMap<(&str, &str), Option<usize>> = HashMap::new();
         // A statement that ran has two lines; the first has all that is decided on, and ends with `started`.
         let asked = lines.iter().filter(|line| line.event == "statement" && line.source.as_deref() == Some(source));
-        let decided = asked.filter(|line| matches!(line.status.as_str(), "started" | "denied"));
+        let decided = asked.filter(|line| matches!(line.status.as_str(), "started" | "denied" | "held"));
         for line in decided.take(STATEMENTS_MAX) {
             let Some(query) = line.query.as_deref() else { continue };
             if !["query", "explain", "write", "copy", "declare", "execute", "describe"].contains(&line.intent.as_str())
@@ -140,6 +143,11 @@ impl Difference {
         }
         difference.changes.sort_by(|a, b| (a.direction, &a.person).cmp(&(b.direction, &b.person)));
         difference
+    }
+
+    /// Whether no statement was decided again: there is nothing to conclude from that.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.same == 0 && self.unknown.is_empty()
     }
 
     /// Whether nothing changes, and all could be told.
