@@ -203,9 +203,10 @@ impl Rehearsed {
     pub fn rows(&self) -> Vec<(&'static str, String)> {
         let mut rows = Vec::new();
         for told in &self.reasons {
-            let rule = told.rule.as_ref().map_or_else(String::new, |rule| format!(", by {rule}"));
-            let place = told.at.map_or_else(String::new, |at| format!(", at {at}"));
-            rows.push(("reason", format!("{}{rule}{place}", told.message)));
+            rows.push(("reason", told.message.clone()));
+            let by = told.rule.iter().map(ToString::to_string).chain(told.at.map(|at| format!("at {at}")));
+            let by: Vec<String> = by.collect();
+            rows.extend((!by.is_empty()).then(|| ("by", by.join(", "))));
             rows.extend(told.detail.iter().map(|detail| ("detail", detail.clone())));
             rows.extend(told.hint.iter().map(|hint| ("change", hint.clone())));
         }
