@@ -4,7 +4,7 @@
 //! 1 for a problem that was found, 2 for arguments that make no sense.
 
 use std::io::{self, IsTerminal, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -147,6 +147,15 @@ enum PolicyCommand {
         /// A claim of theirs; may be given several times. A value that is JSON is taken as such.
         #[arg(long = "claim", value_name = "NAME=VALUE")]
         claims: Vec<String>,
+        /// What they declared with `SET passgate.purpose`.
+        #[arg(long)]
+        purpose: Option<String>,
+        /// The address they connect from.
+        #[arg(long, value_name = "ADDRESS")]
+        from: Option<IpAddr>,
+        /// When they ask, as `2026-11-21T08:00:00Z`; now, where it is left out.
+        #[arg(long, value_name = "MOMENT")]
+        at: Option<String>,
     },
     /// Print what a source holds as a `catalog.json`, with its service login.
     #[command(after_help = "Example:\n  passgate policy catalog --config passgate.yaml > policies/catalog.json")]
@@ -304,8 +313,8 @@ fn policy(command: PolicyCommand) -> Result<(), Failure> {
         PolicyCommand::Diff { old, new, against, catalog } => {
             print(&commands::diff(&old, &new, &against, catalog.as_deref())?)
         }
-        PolicyCommand::Explain { folder, statement, name, tenant, groups, roles, claims } => {
-            let asker = commands::Asker { name, tenant, groups, roles, claims };
+        PolicyCommand::Explain { folder, statement, name, tenant, groups, roles, claims, purpose, from, at } => {
+            let asker = commands::Asker { name, tenant, groups, roles, claims, purpose, from, at };
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
             print(&commands::explain(&folder, &asker, &statement, i64::try_from(now).unwrap_or(i64::MAX))?)
         }

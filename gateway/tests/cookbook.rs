@@ -72,7 +72,10 @@ fn a_decision_is_explained() {
     let asker = Asker { name: "wanda".to_owned(), claims: vec!["region=WEST".to_owned()], ..Asker::default() };
     let text = commands::explain(cookbook(), &asker, "SELECT * FROM patients", 1_767_787_200).unwrap();
     assert!(text.starts_with("decision   deny\nreason     declare why you read health data"), "{text}");
-    assert!(text.contains("10-purpose.json:"), "{text}");
+    assert!(text.contains("\nby         rule \"declared purpose\" (") && text.contains("10-purpose.json:"), "{text}");
+    let asker = Asker { purpose: Some("treatment".to_owned()), ..asker };
+    let text = commands::explain(cookbook(), &asker, "SELECT count(*) FROM patients", 1_767_787_200).unwrap();
+    assert!(text.starts_with("decision   hold\n") && text.contains("costly queries"), "{text}");
 }
 
 #[test]
@@ -107,10 +110,10 @@ fn a_change_of_policies_tells_who_loses_and_who_gains() {
     assert!(told.contains("1 statements change and 1 stay the same"), "{told}");
     let same = commands::diff(before.path(), before.path(), &log, None).unwrap();
     assert!(same.contains("0 statements change and 2 stay the same"), "{same}");
-}
     fs::write(&log, "").unwrap();
     let told = commands::diff(before.path(), before.path(), &log, None).unwrap_err().join("\n");
     assert!(told.contains("nothing was compared"), "{told}");
     fs::write(&log, format!("{{\n{}", text.join("\n"))).unwrap();
     let told = commands::diff(before.path(), before.path(), &log, None).unwrap_err().join("\n");
     assert!(told.contains("cannot be told: 1, because the line is none of an audit log"), "{told}");
+}

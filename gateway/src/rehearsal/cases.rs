@@ -322,17 +322,23 @@ fn identity(who: &Who, document: &Document) -> Result<Arc<Identity>, String> {
     person.identity(name).map(Arc::new)
 }
 
+/// A moment in RFC 3339, in seconds since 1970.
+pub(super) fn moment(written: &str) -> Result<i64, String> {
+    OffsetDateTime::parse(written, &Rfc3339)
+        .map(OffsetDateTime::unix_timestamp)
+        .map_err(|error| format!("a moment is written as \"{MOMENT_DEFAULT}\": {error}"))
+}
+
 fn facts(case: &Case, document: &Document) -> Result<Facts, String> {
     let written = case.when.as_deref().unwrap_or(MOMENT_DEFAULT);
-    let moment = OffsetDateTime::parse(written, &Rfc3339)
-        .map_err(|error| format!("\"when\" is a moment such as \"{MOMENT_DEFAULT}\": {error}"))?;
+    let now = moment(written).map_err(|fault| format!("\"when\": {fault}"))?;
     let declared = case.purpose.iter().map(|purpose| ("passgate.purpose".to_owned(), purpose.clone())).collect();
     let grant = |(index, policy): (usize, &String)| Grant {
         ticket: TicketId::new(format!("T{index}")),
         policy: policy.as_str().into(),
     };
     let facts = Facts {
-        now: moment.unix_timestamp(),
+        now,
         application_name: case.application_name.clone().unwrap_or_default(),
         declared,
         estimate: case.estimated.or(document.estimated).map_or(Estimate::NotMade, |estimated| {

@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -87,11 +88,11 @@ pub fn diff(old: &Path, new: &Path, log: &Path, catalog: Option<&Path>) -> Resul
     let (before, after) = (Compiled::new(&before, &snapshot)?, Compiled::new(&after, &snapshot)?);
     let source = snapshot.source().to_string();
     let difference = Difference::replay(&text, &source, before.stage(), after.stage());
-    if difference.is_none() {
     if difference.is_empty() {
         let log = log.display();
         return Err(vec![format!("there is no statement of source \"{source}\" in {log}: nothing was compared")]);
     }
+    if difference.is_none() {
         Ok(difference.to_string())
     } else {
         Err(vec![difference.to_string().trim_end().to_owned()])
@@ -111,6 +112,12 @@ pub struct Asker {
     pub roles: Vec<String>,
     /// Their claims, as `name=value`; a value that is JSON is taken as such.
     pub claims: Vec<String>,
+    /// What they declared with `SET passgate.purpose`.
+    pub purpose: Option<String>,
+    /// Where they connect from.
+    pub from: Option<IpAddr>,
+    /// When they ask, as RFC 3339; now, where it is left out.
+    pub at: Option<String>,
 }
 
 /// Says what a folder's policies would do with a statement of somebody, and why. `now` is in seconds since 1970.
@@ -118,7 +125,13 @@ pub fn explain(path: &Path, asker: &Asker, statement: &str, now: i64) -> Result<
     let folder = read(path)?;
     let snapshot = snapshot(&folder, path)?;
     let compiled = Compiled::new(&folder, &snapshot)?;
-    let facts = Facts { now, first_access_to_source: Some(false), ..Facts::default() };
+    let now = match &asker.at {
+        Some(at) => cases::moment(at).map_err(|fault| vec![format!("--at: {fault}")])?,
+        None => now,
+    };
+    let declared = asker.purpose.iter().map(|purpose| ("passgate.purpose".to_owned(), purpose.clone())).collect();
+    let facts = Facts { now, declared, first_access_to_source: Some(false), ..Facts::default() };
+    let facts = Facts { client_address: asker.from.unwrap_or(facts.client_address), ..facts };
     let accounts = rehearse(statement, compiled.stage(), &identity(asker)?, &facts);
     Ok(accounts.iter().map(account).collect::<Vec<_>>().join("\n"))
 }
