@@ -51,11 +51,11 @@ enum Command {
     Demo(demo::Options),
     /// Say everything that is wrong with settings and policies, each with its place and a hint.
     #[command(after_help = "Examples:\n  passgate check --config passgate.yaml\n  \
-                            passgate check --config passgate.yaml --connect   # also asks every database")]
+                            passgate check --config passgate.yaml --connect   # also asks every database, and what it has")]
     Check {
         #[command(flatten)]
         settings: SettingsFile,
-        /// Also ask every database whether it answers.
+        /// Also ask every database whether it answers, and whether it has what policies name.
         #[arg(long)]
         connect: bool,
     },

@@ -95,6 +95,22 @@ async fn policies_and_people_change_without_dropping_a_session() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     let error = client.simple_query("SELECT name FROM dim_patient").await.expect_err("still blocked");
     assert_eq!(told(&error).0, "42501");
+
+    // A name that no source has is said, though what is good in the same files holds.
+    gateway.settings.policies.insert("pii.json".to_owned(), block_pii().to_string());
+    let slip = r#"{ "name": "slip", "action": "mask", "columns": ["dim_patiend.name"], "with": "null" }"#;
+    gateway.settings.policies.insert("slip.json".to_owned(), slip.to_owned());
+    gateway.reload();
+    let status = "SELECT problems FROM passgate.policy_status WHERE reload = 'taken' AND problems LIKE '%slip.json:%'";
+    let mut shown = false;
+    for _ in 0..100 {
+        shown = client.simple_query(status).await.is_ok_and(|answer| answer.len() > 2);
+        if shown {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(shown, "the unknown name is not told");
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 use crate::approvals::Approvals;
 use crate::audit::Audit;
 use crate::auth::{self, Methods};
-use crate::config::{Loaded, Problem};
+use crate::config::{Loaded, Problem, Severity};
 use crate::http;
 use crate::http::metrics::Metrics;
 use crate::plan::{Rewriter, Seen};
@@ -202,17 +202,19 @@ impl Running {
         self.sources.names().for_each(|name| names.add_source(name.clone()));
         policies::add_people(&mut names, &self.methods);
         let policies = read(&names).map_err(|problems| {
-            let refused = policies::refused(&self.settings_folder, &problems);
+            let refused = policies::reload(&self.settings_folder, false, &problems);
             self.policy_status.send_modify(|status| status.reload = Some(refused));
             texts(&problems)
         })?;
         // What a source holds may have changed since it was read, so a name it lacks is told and not refused.
         let mut known = self.sources.known();
         policies::add_people(&mut known, &self.methods);
-        for problem in read(&known).err().unwrap_or_default() {
+        let mut unknown = read(&known).err().unwrap_or_default();
+        for problem in &mut unknown {
+            problem.severity = Severity::Warning;
             tracing::warn!(%problem, "a policy names what no source is known to have");
         }
-        let status = policies.status(Some(policies::taken()));
+        let status = policies.status(Some(policies::reload(&self.settings_folder, true, &unknown)));
         self.policies.send_replace(Arc::new(policies.in_force()));
         self.policy_status.send_replace(status);
         Ok(())

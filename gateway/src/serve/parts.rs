@@ -32,18 +32,37 @@ pub fn check(loaded: &Loaded) -> Result<Vec<Problem>, Vec<Problem>> {
     Parts::make(loaded).map(|parts| parts.policies.warnings)
 }
 
-/// Asks every source whether it answers, for `passgate check --connect`. A line for each that does.
+/// Asks every source whether it answers, and holds the policies against what each holds, for `passgate check --connect`.
+/// A line for each that does.
 pub async fn connect(loaded: &Loaded) -> Result<Vec<String>, Vec<Problem>> {
-    let (mut answered, mut problems) = (Vec::new(), Vec::new());
-    for (index, Source { connector, .. }) in sources(loaded)?.into_iter().enumerate() {
-        match connector.probe().await {
-            Ok(()) => answered.push(format!("databases[{index}] \"{}\" answers", connector.name())),
-            Err(error) => {
-                problems.push(loaded.problem(&["databases", &index.to_string(), "host"], error.to_string(), None));
-            }
+    let (mut said, mut problems) = (Vec::new(), Vec::new());
+    let mut known = Known::new();
+    for (index, Source { connector, default_schema }) in sources(loaded)?.into_iter().enumerate() {
+        let name = connector.name();
+        known.add_source(name.clone());
+        if let Err(error) = connector.probe().await {
+            problems.push(loaded.problem(&["databases", &index.to_string(), "host"], error.to_string(), None));
+            continue;
+        }
+        said.push(format!("databases[{index}] \"{name}\" answers"));
+        match connector.crawl(None).await {
+            Ok(metadata) => Snapshot::new(name.clone(), default_schema, metadata).describe(&mut known),
+            // Where people bring their own tokens there may be no login to read with.
+            Err(error) => said.push(format!(
+                "databases[{index}] \"{name}\" was not read, so that policies may name what it does not have: {error}"
+            )),
         }
     }
-    if problems.is_empty() { Ok(answered) } else { Err(problems) }
+    // Nothing is worth saying of the policies that `check` has not said, but what they name in vain.
+    let checked = match (sign_in(loaded), rewriter(loaded)) {
+        (Ok((methods, _)), Ok(rewriter)) => {
+            policies::add_people(&mut known, &methods);
+            policies(loaded, &known, &rewriter).map(drop)
+        }
+        (Err(more), _) | (_, Err(more)) => Err(more),
+    };
+    keep(checked, &mut problems);
+    if problems.is_empty() { Ok(said) } else { Err(problems) }
 }
 
 /// What a source holds, as the `catalog.json` that policies are tested with: of the source of this name, or of the only
@@ -72,8 +91,13 @@ impl Parts {
         let sign_in = keep(sign_in(loaded), &mut problems);
         let sources = keep(sources(loaded), &mut problems);
         let rewriter = keep(rewriter(loaded), &mut problems);
-        let methods = sign_in.as_ref().map(|(methods, _)| methods);
-        let policies = rewriter.as_ref().and_then(|rewriter| keep(policies(loaded, methods, rewriter), &mut problems));
+        // Nothing is read before somebody asks, so only the sources' names are known here; a reload knows what they hold.
+        let mut known = Known::new();
+        loaded.settings.databases.iter().for_each(|database| known.add_source(database.name.clone()));
+        if let Some((methods, _)) = &sign_in {
+            policies::add_people(&mut known, methods);
+        }
+        let policies = rewriter.as_ref().and_then(|rewriter| keep(policies(loaded, &known, rewriter), &mut problems));
         for (index, listener) in loaded.settings.listeners.iter().enumerate() {
             if let Err(error) = listener.check_files(&loaded.folder) {
                 problems.push(loaded.problem(&["listeners", &index.to_string(), "tls"], error.to_string(), None));
@@ -127,14 +151,8 @@ fn rewriter(loaded: &Loaded) -> Result<Arc<Rewriter>, Vec<Problem>> {
     Ok(Arc::new(Rewriter::new(secret)))
 }
 
-fn policies(loaded: &Loaded, methods: Option<&Methods>, rewriter: &Rewriter) -> Result<Policies, Vec<Problem>> {
-    // Nothing is read before somebody asks, so only the sources' names are known here; a reload knows what they hold.
-    let mut known = Known::new();
-    loaded.settings.databases.iter().for_each(|database| known.add_source(database.name.clone()));
-    if let Some(methods) = methods {
-        policies::add_people(&mut known, methods);
-    }
-    policies::read(&loaded.folder, &loaded.settings.policies.folder, &known, rewriter.sql()).map_err(|problems| {
+fn policies(loaded: &Loaded, known: &Known, rewriter: &Rewriter) -> Result<Policies, Vec<Problem>> {
+    policies::read(&loaded.folder, &loaded.settings.policies.folder, known, rewriter.sql()).map_err(|problems| {
         // Without a line it is the folder that is wrong, and the settings are where it is named.
         let place = |problem: Problem| match problem.at.line {
             0 => loaded.problem(&["policies", "folder"], problem.message, problem.suggestion),

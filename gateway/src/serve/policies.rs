@@ -39,8 +39,8 @@ impl Policies {
     }
 }
 
-/// A reload that was refused: where its problems are, each file as the settings name it.
-pub(super) fn refused(settings_folder: &Path, problems: &[Problem]) -> Reload {
+/// What came of a reload, with where its problems are, each file as the settings name it.
+pub(super) fn reload(settings_folder: &Path, is_taken: bool, problems: &[Problem]) -> Reload {
     let place = |problem: &Problem| {
         let file = Path::new(&problem.file);
         let file = file.strip_prefix(settings_folder).unwrap_or(file).display();
@@ -49,12 +49,7 @@ pub(super) fn refused(settings_folder: &Path, problems: &[Problem]) -> Reload {
             line => format!("{file}:{line}:{}", problem.at.column),
         }
     };
-    Reload { at: now(), problems: Some(problems.iter().map(place).collect()) }
-}
-
-/// A reload that was taken.
-pub(super) fn taken() -> Reload {
-    Reload { at: now(), problems: None }
+    Reload { at: now(), is_taken, problems: problems.iter().map(place).collect() }
 }
 
 fn now() -> i64 {

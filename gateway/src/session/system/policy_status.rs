@@ -7,8 +7,10 @@ use crate::session::ready::Ready;
 pub(super) const ROW: Row = Row {
     name: "policy_status",
     form: Form::Relation,
-    manual: "The policies in force and the last reload, for everybody. Of problems it shows where they are; what they \
-             are is in the log, since the names in them may not be everybody's to know.",
+    manual: "The policies in force and the last reload, for everybody. `reload` is `none`, `taken` or `refused`. Of \
+             problems it shows where they are; what they are is in the log, since the names in them may not be \
+             everybody's to know. Where a reload was taken, they are names that no source is known to have: what \
+             governs such a table or column governs nothing.",
     columns: &[
         column("revision", Type::Text),
         column("loaded_at", Type::Moment),
@@ -41,8 +43,11 @@ pub struct PolicyStatus {
 pub struct Reload {
     /// When, in seconds since 1970-01-01 UTC.
     pub at: i64,
-    /// Where the problems are that kept it from being taken: `policies/a.json:3:5`. None where it was taken.
-    pub problems: Option<Vec<String>>,
+    /// Whether it was taken.
+    pub is_taken: bool,
+    /// Where the problems are that kept it from being taken, or else the names that no source is known to have:
+    /// `policies/a.json:3:5`.
+    pub problems: Vec<String>,
 }
 
 /// Problems shown; the log has all.
@@ -53,10 +58,10 @@ async fn rows(session: &mut Session<Ready>) -> Rows {
     let count = |number: usize| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
     let (at, reload, problems) = match &status.reload {
         None => (Value::Null, "none", Value::Null),
-        Some(Reload { at, problems: None }) => (Value::seconds(*at), "taken", Value::Null),
-        Some(Reload { at, problems: Some(problems) }) => {
+        Some(Reload { at, is_taken, problems }) => {
             let shown: Vec<&str> = problems.iter().take(PROBLEMS_MAX).map(String::as_str).collect();
-            (Value::seconds(*at), "refused", Value::Text(shown.join("\n")))
+            let shown = if shown.is_empty() { Value::Null } else { Value::Text(shown.join("\n")) };
+            (Value::seconds(*at), if *is_taken { "taken" } else { "refused" }, shown)
         }
     };
     Ok(vec![vec![
