@@ -77,7 +77,7 @@ fn ours(rules: usize, spend: Duration, show: &dyn Fn(&str, Duration)) {
     let whole = timed(spend, || {
         let (plan, request) = ask();
         let Decision::Allow(permit) = decide(&policies, &request) else { panic!("refused") };
-        let under = Rewriting { model: &model, tenant: &identity.tenant, parameter_types: &[] };
+        let under = Rewriting { model: &model, tenant: &identity.tenant, parameter_types: &[], session: None };
         rewriter.rewrite(plan, permit, under).unwrap();
     });
     show("passgate: parse, resolve, decide, rewrite", whole);
@@ -103,11 +103,14 @@ fn seen_before(model: &Arc<Model>, policies: &PolicySet, identity: &Arc<Identity
     let request = plan::request(&plan, identity, Facts::default());
     let Decision::Allow(permit) = decide(policies, &request) else { panic!("refused") };
     let terms = Arc::new(Terms { request, obligations: Vec::new(), revision: permit.revision().clone() });
-    let under = Rewriting { model, tenant: &identity.tenant, parameter_types: &[] };
+    let under = Rewriting { model, tenant: &identity.tenant, parameter_types: &[], session: None };
     let query = Arc::new(Rewriter::new(None).rewrite(plan, permit, under).unwrap());
     let (warnings, tables, rules, shadow) = Default::default();
     let rewritten = query.query().shown().into();
-    seen.remember(question, Arc::new(Allowed { query, terms, warnings, tables, rules, shadow, rewritten }));
+    seen.remember(
+        question,
+        Arc::new(Allowed { query, terms, warnings, tables, rules, shadow, rewritten, shadowed: None }),
+    );
     timed(spend, || assert!(seen.answer(&asked()).is_some()))
 }
 

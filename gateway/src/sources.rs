@@ -13,20 +13,23 @@ use passgate_connectors::{
     Batch, Bind, Caller, Cancel, Connector, Control, Description, Error, Query, SessionSettings, Source,
     TransactionStatus, Witness,
 };
-use passgate_policy::{Known, Permitted, PolicySet, SourceName};
+use passgate_policy::{Facts, Identity, Known, Permitted, PolicySet, SourceName};
 
 mod discretion;
 mod estimates;
 mod shadows;
 mod shape;
+mod visibilities;
 
 pub use estimates::{Estimates, Key as EstimateKey, Price};
 pub use shadows::{Differences, Wanted};
 
 use crate::audit::Receipt;
 use crate::catalog::Snapshot;
+use crate::catalog::shadow::Visibility;
 use crate::plan::Model;
 use shape::Shaping;
+use visibilities::Visibilities;
 
 /// How long readiness waits for a source to answer.
 const PROBE_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -164,6 +167,18 @@ impl Sources {
         Ok(self.entry(name)?.model(snapshot, policies).await)
     }
 
+    /// What a person may see of the source now.
+    pub async fn visibility(
+        &self,
+        name: &SourceName,
+        model: &Arc<Model>,
+        policies: &Arc<PolicySet>,
+        identity: &Arc<Identity>,
+        facts: &Facts,
+    ) -> Result<Arc<Visibility>, Error> {
+        Ok(self.entry(name)?.visibilities.of(model, policies, identity, facts).await)
+    }
+
     /// Says that a name was not found: the source may have changed, so it is read again in the background, unless it
     /// just was.
     pub fn note_missing(&self, name: &SourceName, caller: &Caller) {
@@ -299,6 +314,7 @@ struct Entry {
     reading: Arc<tokio::sync::Mutex<()>>,
     /// Held by whoever makes a model.
     modelling: tokio::sync::Mutex<()>,
+    visibilities: Visibilities,
 }
 
 #[derive(Default)]
@@ -327,6 +343,7 @@ impl Entry {
             state: Mutex::default(),
             reading: Arc::default(),
             modelling: tokio::sync::Mutex::default(),
+            visibilities: Visibilities::default(),
         })
     }
 

@@ -336,6 +336,17 @@ pub struct Costs {
     pub rows_read: Option<f64>,
 }
 
+impl Costs {
+    /// What costs nothing.
+    pub const NOTHING: Self = Self {
+        cost_usd: Some(0.0),
+        bytes: Some(0.0),
+        rows: Some(0.0),
+        rows_of_largest_step: Some(0.0),
+        rows_read: Some(0.0),
+    };
+}
+
 name_type!(
     /// The name of a held statement's ticket.
     TicketId

@@ -47,7 +47,7 @@ fn a_governed_table_is_named_inside_its_derived_table_only() {
             let Ok(plan) = plan::resolve(statement, &model) else { continue };
             let request = plan::request(&plan, &identity, Facts::default());
             let Decision::Allow(permit) = decide(&policies, &request) else { continue };
-            let under = Rewriting { model: &model, tenant: &identity.tenant, parameter_types: &[] };
+            let under = Rewriting { model: &model, tenant: &identity.tenant, parameter_types: &[], session: None };
             if let Ok(query) = rewriter.rewrite(plan, permit, under) {
                 let text = &query.query().text;
                 check(text);

@@ -15,6 +15,7 @@ mod estimate;
 mod fetch;
 mod functions;
 mod govern;
+mod introspect;
 mod model;
 mod parameter_types;
 mod policy_sql;
@@ -24,13 +25,14 @@ mod rewriter;
 mod seen;
 #[cfg(test)]
 mod tests;
+mod visibility;
 mod work;
 
 use std::sync::Arc;
 
 use passgate_policy::{
-    ColumnUse, Facts, FunctionUse, Governed, Identity, Multiplied, Place, Redirect, Request, SourceName,
-    StatementDigest, StatementKind, TableName, TableUse, Unlinked, Work, Write,
+    ColumnUse, Costs, Estimate, Facts, FunctionUse, Governed, Identity, Multiplied, Place, Redirect, Request,
+    SourceName, StatementDigest, StatementKind, TableName, TableUse, Unlinked, Work, Write,
 };
 use sha2::{Digest, Sha256};
 
@@ -39,11 +41,13 @@ use crate::statement::{self, Delivery, ExplainOptions, Kind, Statement, tree};
 
 pub use estimate::{Reading, read as read_estimate};
 pub use fetch::fetch;
+pub use introspect::SessionValues;
 pub use model::{Entry, Model, Unreadable, ViewBody};
 pub use policy_sql::PolicySqlReader;
 use rewriter::Salt;
 pub use rewriter::{Rewriter, Rewriting};
 pub use seen::{Allowed, Context, Question, Seen, Terms};
+pub use visibility::{Shadowed, visibility};
 
 /// The schema of the gateway's own relations and functions. What a source has under this name cannot be reached.
 pub const OWN_SCHEMA: &str = "passgate";
@@ -67,6 +71,8 @@ pub struct Plan {
     writes: Vec<Write>,
     work: Vec<Work>,
     full_export: bool,
+    /// Whether it asks the catalog, and so is answered by the shadow of the source.
+    of_catalog: bool,
     /// Views that are read and whose definitions the gateway cannot read.
     unreadable: Vec<(Arc<Unreadable>, Place)>,
     missing: Option<Error>,
@@ -91,6 +97,11 @@ impl Plan {
     /// The columns that can reach the answer or a predicate.
     pub fn columns(&self) -> &[ColumnUse] {
         &self.columns
+    }
+
+    /// Whether it asks the catalog: it is answered by the shadow of the source, and reads none of its rows.
+    pub fn is_of_catalog(&self) -> bool {
+        self.of_catalog
     }
 
     /// Whether a redirect has put other tables in place of some.
@@ -135,11 +146,15 @@ pub fn redirect(statement: &Statement, model: &Model, redirects: &[Redirect]) ->
         _ => Delivery::Rows,
     };
     let mut query = tree.map(|tree| (**tree).clone());
-    let found = match &mut query {
-        Some(query) => resolve::resolve(query, model, redirects)?,
-        None => resolve::Found::default(),
+    let introspection = query.as_mut().map(|query| introspect::introspect(query, model)).transpose()?.flatten();
+    let of_catalog = introspection.is_some();
+    let found = match (introspection, &mut query) {
+        (Some(of_catalog), _) => resolve::Found::of_catalog(of_catalog),
+        (None, Some(query)) => resolve::resolve(query, model, redirects)?,
+        (None, None) => resolve::Found::default(),
     };
-    let work = query.as_ref().map(work::measure).unwrap_or_default();
+    let measured = query.as_ref().filter(|_| !of_catalog);
+    let work = measured.map(work::measure).unwrap_or_default();
     let kind = if statement.writes.is_empty() { kind } else { StatementKind::Write };
     let source = model.snapshot().source();
     let digest = digest(source, explain, query.as_ref(), &statement.text);
@@ -158,6 +173,7 @@ pub fn redirect(statement: &Statement, model: &Model, redirects: &[Redirect]) ->
         writes: statement.writes.clone(),
         work,
         full_export: found.full_export,
+        of_catalog,
         unreadable: found.unreadable,
         missing: found.missing,
         governance: govern::Governance::default(),
@@ -182,7 +198,11 @@ fn digest(
 }
 
 /// What the policy is asked.
-pub fn request(plan: &Plan, identity: &Arc<Identity>, facts: Facts) -> Request {
+pub fn request(plan: &Plan, identity: &Arc<Identity>, mut facts: Facts) -> Request {
+    if plan.of_catalog {
+        // No source works for it.
+        facts.estimate = Estimate::Known(Costs::NOTHING);
+    }
     Request {
         tables: plan.tables.clone(),
         columns: plan.columns.clone(),
@@ -192,6 +212,7 @@ pub fn request(plan: &Plan, identity: &Arc<Identity>, facts: Facts) -> Request {
         writes: plan.writes.clone(),
         work: plan.work.clone(),
         full_export: plan.full_export,
+        of_catalog: plan.of_catalog,
         redirected: plan.redirected.clone(),
         facts,
         ..Request::new(plan.digest, plan.kind, plan.source.clone(), Arc::clone(identity))
@@ -225,6 +246,18 @@ impl Error {
     fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    fn no_relation(written: &str, at: Place) -> Self {
+        Self::new("42P01", format!("relation \"{written}\" does not exist")).at(at)
+    }
+
+    /// Tables of the source and what only its catalog knows, in one statement.
+    fn both_places(at: Place) -> Self {
+        Self::new("0A000", "one statement cannot both read tables and ask the catalog").at(at).hint(
+            "The catalog (pg_catalog, information_schema, regclass and functions about them) is answered apart from \
+                   the tables. Ask it in a statement of its own.",
+        )
     }
 
     fn internal() -> Self {

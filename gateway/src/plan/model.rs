@@ -17,6 +17,7 @@ use passgate_policy::{
 };
 
 use super::definition;
+use super::introspect;
 use super::resolve::{self, FoundView};
 use crate::catalog::{self, Snapshot};
 use crate::statement::tree;
@@ -153,6 +154,9 @@ impl Model {
 
     fn body(&self, text: &str, relation: &Relation) -> Result<ViewBody, String> {
         let mut tree = definition::parse(text)?;
+        if introspect::asks_catalog(&tree) {
+            return Err("it asks the catalog".to_owned());
+        }
         let resolved = resolve::resolve_view(&mut tree, self, relation.columns.len());
         let FoundView { found, columns, predicates } = resolved.map_err(|error| error.to_string())?;
         if let Some(missing) = found.missing {

@@ -180,6 +180,9 @@ fn check(of: &mut Expression, uses: &mut SqlUse) -> Result<(), SqlFault> {
         Expression::Xml(_) => return Err(fault("a function of XML cannot be used here", None)),
         // To PostgreSQL, it may be a call.
         Expression::Field { .. } => return Err(fault("a field of a value cannot be used here", None)),
+        Expression::Cast { to, .. } if to.is_of_catalog() => {
+            return Err(fault("a type of the catalog cannot be used here", None));
+        }
         Expression::Literal(_)
         | Expression::Interval { .. }
         | Expression::Prefix { .. }

@@ -21,7 +21,7 @@ use passgate_connectors::Query;
 use passgate_policy::{Facts, Identity, Obligation, Permitted, Proof, Request, Revision, Warning};
 use sha2::{Digest, Sha256};
 
-use super::Model;
+use super::{Model, Shadowed};
 use crate::statement::{self, Limits, Statement};
 
 /// What a remembered statement takes in memory for each byte of its text, about.
@@ -56,6 +56,8 @@ pub struct Allowed {
     pub shadow: Arc<[String]>,
     /// What is sent to the source, as it is recorded.
     pub rewritten: Arc<str>,
+    /// The shadow that answers it, where it asks the catalog.
+    pub shadowed: Option<Shadowed>,
 }
 
 /// What was asked of the policies, and what they demanded.
@@ -281,7 +283,8 @@ mod tests {
         let request = plan::request(&plan, &Arc::new(identity()), Facts::default());
         let passgate_policy::Decision::Allow(permit) = passgate_policy::decide(policies, &request) else { panic!() };
         let revision = permit.revision().clone();
-        let under = Rewriting { model: &question.model, tenant: &request.identity.tenant, parameter_types: &[] };
+        let under =
+            Rewriting { model: &question.model, tenant: &request.identity.tenant, parameter_types: &[], session: None };
         let query = Rewriter::new(None).rewrite(plan, permit, under).unwrap();
         Arc::new(Allowed {
             rewritten: query.query().shown().into(),
@@ -291,6 +294,7 @@ mod tests {
             tables: Arc::default(),
             rules: Arc::default(),
             shadow: Arc::default(),
+            shadowed: None,
         })
     }
 

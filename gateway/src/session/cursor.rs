@@ -207,6 +207,7 @@ impl Session<Ready> {
             warnings: Arc::default(),
             used: Vec::new(),
             on_kept_connection: true,
+            shadowed: None,
         })
     }
 
@@ -225,8 +226,7 @@ impl Session<Ready> {
         if let Some(description) = &self.state.cursors.find(&fetch.cursor)?.description {
             return Ok(description.clone());
         }
-        let description =
-            Arc::new(self.describe_permitted(&permission.query, permission.on_kept_connection, record).await?);
+        let description = Arc::new(self.describe_permitted(&permission.query, permission.place(), record).await?);
         if let Ok(cursor) = self.state.cursors.find(&fetch.cursor) {
             cursor.description = Some(description.clone());
         }

@@ -19,7 +19,7 @@ use super::road::Permission;
 use super::settings::Settings;
 use super::{Session, measure};
 use crate::audit::{Event, Record, RecordedEstimate};
-use crate::plan::{self, Allowed, Context, Model, Plan, Question, Reading, Rewriting, Terms};
+use crate::plan::{self, Allowed, Context, Model, Plan, Question, Reading, Rewriting, SessionValues, Shadowed, Terms};
 use crate::sources::{EstimateKey, Lease};
 use crate::statement::Statement;
 
@@ -43,16 +43,24 @@ pub(super) struct Sought<'a> {
 
 impl<'a> Sought<'a> {
     fn rewriting(&self, model: &'a Model, tenant: &'a Tenant) -> Rewriting<'a> {
-        Rewriting { model, tenant, parameter_types: self.parameter_types }
+        Rewriting { model, tenant, parameter_types: self.parameter_types, session: None }
     }
 }
 
 /// A statement that may be prepared: it can be described, and not run.
-pub(super) struct Foreseen(Arc<Permitted<Query>>);
+pub(super) struct Foreseen {
+    query: Arc<Permitted<Query>>,
+    shadowed: Option<Shadowed>,
+}
 
 impl Foreseen {
     pub(super) fn query(&self) -> &Permitted<Query> {
-        &self.0
+        &self.query
+    }
+
+    /// The shadow that answers it, where it asks the catalog.
+    pub(super) fn shadowed(&self) -> Option<&Shadowed> {
+        self.shadowed.as_ref()
     }
 }
 
@@ -80,7 +88,7 @@ impl Session<Ready> {
         loop {
             let (allowed, grants) = match self.decide(sought, record).await? {
                 Answer::Known(allowed) => (allowed, Vec::new()),
-                Answer::Allowed(answer) => self.allowed(*answer, sought, record)?,
+                Answer::Allowed(answer) => self.allowed(*answer, sought, record).await?,
                 Answer::Held(waiting) => {
                     self.hold(&waiting, record).await?;
                     continue;
@@ -93,15 +101,16 @@ impl Session<Ready> {
             let Some(used) = self.use_grants(&grants, record).await? else { continue };
             let rows_estimated = record.estimate.map(|estimate| estimate.rows);
             let standing = Standing { terms: Arc::clone(&allowed.terms), rows_estimated };
+            let shadowed = allowed.shadowed.clone();
             let (query, warnings) = (Arc::clone(&allowed.query), Arc::clone(&allowed.warnings));
-            return Ok(Permission { query, standing, warnings, used, on_kept_connection: false });
+            return Ok(Permission { query, standing, warnings, used, on_kept_connection: false, shadowed });
         }
     }
 
     /// Rewrites what the policy has allowed, and remembers it where the same question will have the same answer. Says
     /// which grants it takes.
-    fn allowed(
-        &self,
+    async fn allowed(
+        &mut self,
         (plan, request, permit, question, lasting): (Plan, Request, Permit, Question, bool),
         sought: Sought<'_>,
         record: &Record,
@@ -109,8 +118,12 @@ impl Session<Ready> {
         let (obligations, revision) = (permit.obligations().to_vec(), permit.revision().clone());
         let (warnings, grants) = (permit.warnings().into(), permit.grants_used().to_vec());
         let rules = permit.fired().iter().map(ToString::to_string).collect();
+        let (shadowed, values) = self.of_catalog(&plan, &question.model, &request).await?;
         let under = sought.rewriting(&question.model, &request.identity.tenant);
+        let under = Rewriting { session: values.as_ref(), ..under };
         let query = self.services.rewriter.rewrite(plan, permit, under).map_err(Failure::statement)?;
+        // Another session of the same person has other values.
+        let lasting = lasting && values.is_none_or(|values| !values.were_asked());
         let allowed = Arc::new(Allowed {
             rewritten: query.query().shown().into(),
             query: Arc::new(query),
@@ -119,6 +132,7 @@ impl Session<Ready> {
             rules,
             shadow: Arc::clone(&record.shadow),
             terms: Arc::new(Terms { request, obligations, revision }),
+            shadowed,
         });
         if lasting {
             self.services.seen.remember(question, Arc::clone(&allowed));
@@ -134,7 +148,24 @@ impl Session<Ready> {
         record: &mut Record,
     ) -> Result<Foreseen, Failure> {
         let sought = Sought { statement, parameter_types, bind: None };
-        Ok(Foreseen(self.permit(sought, record).await?.query))
+        let Permission { query, shadowed, .. } = self.permit(sought, record).await?;
+        Ok(Foreseen { query, shadowed })
+    }
+
+    /// For a statement of the catalog, the shadow that answers it and what it may ask of the session.
+    async fn of_catalog(
+        &mut self,
+        plan: &Plan,
+        model: &Arc<Model>,
+        request: &Request,
+    ) -> Result<(Option<Shadowed>, Option<SessionValues>), Failure> {
+        if !plan.is_of_catalog() {
+            return Ok((None, None));
+        }
+        let policies = self.services.policies.borrow().clone();
+        let shadowed = self.shadowed(model, &policies, &request.facts).await?;
+        let values = self.values(&shadowed).await?;
+        Ok((Some(shadowed), Some(values)))
     }
 
     /// Resolves names and asks the policy, as often as it wants to be asked in another way.

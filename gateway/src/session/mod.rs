@@ -27,6 +27,7 @@ mod ready;
 mod relay;
 mod road;
 mod settings;
+mod shadowed;
 mod simple;
 mod startup;
 mod system;

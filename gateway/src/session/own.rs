@@ -3,7 +3,7 @@
 //! They reach no source, or only as settings and control that the connector words itself, so no policy is asked; they
 //! are recorded all the same.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::BytesMut;
 use passgate_connectors::Batch;
@@ -159,6 +159,12 @@ impl Session<Ready> {
             fixed.map(|(name, value)| (name.to_owned(), value))
         });
         found.ok_or_else(|| settings::Error::Unknown(name.to_owned()))
+    }
+
+    /// Every setting as SHOW tells it, by name in lower case.
+    pub(super) fn shown(&self) -> BTreeMap<String, String> {
+        let fixed = self.fixed().into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value));
+        fixed.chain(self.state.settings.all()).collect()
     }
 
     /// What a client may look at and not change: true of every session here, or of this one.

@@ -20,6 +20,7 @@ use super::ready::Ready;
 use super::relay::{Running, Standing};
 use super::{Session, measure, system};
 use crate::audit::{Event, Outcome, Record, Status};
+use crate::plan::Shadowed;
 use crate::sources::Lease;
 use crate::statement::{Kind, Statement};
 use crate::store::Ticket;
@@ -53,6 +54,30 @@ pub(super) struct Permission {
     pub(super) used: Vec<Ticket>,
     /// Whether it runs on the connection that the session keeps even outside a transaction: that of held cursors.
     pub(super) on_kept_connection: bool,
+    /// The shadow that answers it, where it asks the catalog.
+    pub(super) shadowed: Option<Shadowed>,
+}
+
+/// Where a query runs.
+#[derive(Clone, Copy)]
+pub(super) enum Location<'a> {
+    /// On a connection to the source: the transaction's, if there is one.
+    Source,
+    /// On the one that the session keeps.
+    Kept,
+    /// In a shadow.
+    Shadow(&'a Shadowed),
+}
+
+impl Permission {
+    /// Where it runs.
+    pub(super) fn place(&self) -> Location<'_> {
+        match &self.shadowed {
+            Some(shadowed) => Location::Shadow(shadowed),
+            None if self.on_kept_connection => Location::Kept,
+            None => Location::Source,
+        }
+    }
 }
 
 impl Session<Ready> {
@@ -96,7 +121,11 @@ impl Session<Ready> {
         let Kind::Declare(_, cursor) = &asked.statement.kind else {
             return self.run(permission, asked.bind, record).await;
         };
-        if let Err(error) = self.check_declarable(cursor) {
+        let declarable = match &permission.shadowed {
+            Some(_) => Err(Error::CursorOverCatalog),
+            None => self.check_declarable(cursor),
+        };
+        if let Err(error) = declarable {
             self.give_back(&permission.used, Some(&record)).await;
             return Err(self.note(record, error.into()));
         }
@@ -159,7 +188,8 @@ impl Session<Ready> {
             Ok(foreseen) => foreseen,
             Err(failure) => return Err(self.note(record, failure)),
         };
-        let description = Arc::new(self.describe_permitted(foreseen.query(), false, record).await?);
+        let location = foreseen.shadowed().map_or(Location::Source, Location::Shadow);
+        let description = Arc::new(self.describe_permitted(foreseen.query(), location, record).await?);
         prepared.describe(foreseen.query().revision().clone(), description.clone());
         Ok(description)
     }
@@ -168,12 +198,12 @@ impl Session<Ready> {
     pub(super) async fn describe_permitted(
         &mut self,
         query: &Permitted<Query>,
-        on_kept_connection: bool,
+        location: Location<'_>,
         record: Record,
     ) -> Result<Description, Failure> {
         let receipt = self.services.audit.open(record).map_err(Failure::statement)?;
         let mut running = Running::recorded(receipt, None);
-        let described = self.describe_on_source(query, on_kept_connection, &mut running).await;
+        let described = self.describe_there(query, location, &mut running).await;
         match &described {
             Ok(_) => running.finish(),
             Err(failure) => running.fail(failure),
@@ -258,7 +288,7 @@ impl Session<Ready> {
         bind: &Bind,
         record: Record,
     ) -> Result<Running, Failure> {
-        let Permission { query, standing, warnings, used, on_kept_connection } = permission;
+        let Permission { query, standing, warnings, used, on_kept_connection, shadowed } = permission;
         let noted = (!used.is_empty()).then(|| record.clone());
         let receipt = match self.services.audit.open(record) {
             Ok(receipt) => receipt,
@@ -268,11 +298,17 @@ impl Session<Ready> {
             }
         };
         let mut running = Running::recorded(receipt, Some(standing));
-        let kept = on_kept_connection || self.state.transaction.is_some();
+        let location = match &shadowed {
+            Some(shadowed) => Location::Shadow(shadowed),
+            None if on_kept_connection || self.state.transaction.is_some() => Location::Kept,
+            None => Location::Source,
+        };
         let mut sent = false;
-        match self.start_on_source(&query, bind, kept, &mut running, &mut sent).await {
+        match self.start_there(&query, bind, location, &mut running, &mut sent).await {
             Ok(()) => {
-                self.note_access().await;
+                if shadowed.is_none() {
+                    self.note_access().await;
+                }
                 warnings.iter().for_each(|warning| self.channel.notice(&beside(warning)));
                 Ok(running)
             }
@@ -286,15 +322,15 @@ impl Session<Ready> {
         }
     }
 
-    async fn start_on_source(
+    async fn start_there(
         &mut self,
         query: &Permitted<Query>,
         bind: &Bind,
-        kept: bool,
+        location: Location<'_>,
         running: &mut Running,
         sent: &mut bool,
     ) -> Result<(), Failure> {
-        if kept {
+        if let Location::Kept = location {
             self.pin(running).await?;
             *sent = true;
             let receipt = running.receipt().ok_or(Error::TransactionLost)?;
@@ -302,7 +338,7 @@ impl Session<Ready> {
             running.read_from_pinned();
             return Ok(());
         }
-        let mut lease = self.checkout(running).await?;
+        let mut lease = self.checkout_at(location, running).await?;
         *sent = true;
         let receipt = running.receipt().ok_or(Error::TransactionLost)?;
         self.attended(lease.start(receipt, query, bind)).await?;
@@ -310,20 +346,28 @@ impl Session<Ready> {
         Ok(())
     }
 
-    async fn describe_on_source(
+    async fn describe_there(
         &mut self,
         query: &Permitted<Query>,
-        on_kept_connection: bool,
+        location: Location<'_>,
         running: &mut Running,
     ) -> Result<Description, Failure> {
-        if on_kept_connection || self.state.transaction.is_some() {
+        let in_transaction = self.state.transaction.is_some();
+        if matches!(location, Location::Kept) || matches!(location, Location::Source if in_transaction) {
             self.pin(running).await?;
             let receipt = running.receipt().ok_or(Error::TransactionLost)?;
             return self.on_pinned_lease(async |lease| lease.describe(receipt, query).await).await;
         }
-        let mut lease = self.checkout(running).await?;
+        let mut lease = self.checkout_at(location, running).await?;
         let receipt = running.receipt().ok_or(Error::TransactionLost)?;
         Ok(self.attended(lease.describe(receipt, query)).await?)
+    }
+
+    async fn checkout_at(&mut self, location: Location<'_>, running: &mut Running) -> Result<Lease, Failure> {
+        match location {
+            Location::Shadow(shadowed) => self.checkout_shadow(shadowed, running).await,
+            Location::Source | Location::Kept => self.checkout(running).await,
+        }
     }
 
     /// A connection as this person, witnessed and ready to be cancelled.
@@ -401,7 +445,7 @@ impl Session<Ready> {
         if armed { Ok(()) } else { Err(Error::Cancelled) }
     }
 
-    fn arm(&self, lease: &Lease) -> Result<(), Error> {
+    pub(super) fn arm(&self, lease: &Lease) -> Result<(), Error> {
         if self.state.registration.slot.arm(lease.canceller()) { Ok(()) } else { Err(Error::Cancelled) }
     }
 }

@@ -376,6 +376,12 @@ impl Settings {
         }
     }
 
+    /// Every setting that can be changed, by name in lower case, and its value.
+    pub(super) fn all(&self) -> impl Iterator<Item = (String, String)> {
+        let changeable = ROWS.iter().map(|row| (row.name.to_ascii_lowercase(), self.value(row)));
+        changeable.chain(self.declared())
+    }
+
     /// What is reported to the client.
     pub(super) fn reported(&self) -> BTreeMap<&'static str, String> {
         ROWS.iter().filter(|row| row.reported).map(|row| (row.name, self.value(row))).collect()

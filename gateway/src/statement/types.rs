@@ -13,8 +13,7 @@ type Result<T> = std::result::Result<T, Error>;
 
 /// Built-in types whose input functions only read their text, by their names in `pg_catalog`.
 ///
-/// Left out on purpose: `regclass` and its kin (they look names up, and so tell what exists), `oid` aliases, `xml`
-/// entities are harmless (no external access) and in.
+/// `xml` entities are harmless (no external access) and in. What looks names up is in [`CATALOG_TYPES`].
 /// Source: <https://www.postgresql.org/docs/current/datatype.html>.
 const TYPES: [&str; 66] = [
     "bit",
@@ -84,6 +83,35 @@ const TYPES: [&str; 66] = [
     "cstring",
     "void",
 ];
+
+/// Built-in types whose values are things of the catalog: reading one looks a name up, and so tells what exists. A
+/// statement that uses one asks the catalog, and goes where that is answered.
+const CATALOG_TYPES: [&str; 17] = [
+    "aclitem",
+    "anyarray",
+    "pg_dependencies",
+    "pg_mcv_list",
+    "pg_ndistinct",
+    "pg_node_tree",
+    "regclass",
+    "regcollation",
+    "regconfig",
+    "regdictionary",
+    "regnamespace",
+    "regoper",
+    "regoperator",
+    "regproc",
+    "regprocedure",
+    "regrole",
+    "regtype",
+];
+
+impl Type {
+    /// Whether its values are things of the catalog.
+    pub fn is_of_catalog(&self) -> bool {
+        CATALOG_TYPES.contains(&self.name.as_str())
+    }
+}
 
 /// Names SQL has for built-in types beside their own.
 const SYNONYMS: [(&str, &str); 12] = [
@@ -178,7 +206,7 @@ pub(super) fn lower(to: &sql::DataType, at: Place) -> Result<Type> {
             sql::GeometricTypeKind::Polygon => "polygon",
             sql::GeometricTypeKind::Circle => "circle",
         }),
-        D::Regclass => Err(Error::unsupported("a cast to regclass", at)),
+        D::Regclass => plain("regclass"),
         _ => Err(Error::unsupported(&format!("the type {}", shortened(&to.to_string())), at)),
     }
 }
@@ -224,7 +252,7 @@ fn custom(path: &Path, modifiers: &[String], at: Place) -> Result<Type> {
         [schema, name] if schema.text == "pg_catalog" => &name.text,
         _ => return Err(Error::foreign_type(&written(), at)),
     };
-    if !TYPES.contains(&name) {
+    if !TYPES.contains(&name) && !CATALOG_TYPES.contains(&name) {
         return Err(Error::foreign_type(&written(), at));
     }
     let modifiers = modifiers

@@ -311,3 +311,129 @@ impl Window {
         })
     }
 }
+
+impl Query {
+    /// Calls `visit` with every expression and query that stands directly inside this one, wherever it stands.
+    pub fn each_part_mut<E>(&mut self, visit: &mut dyn FnMut(PartMut<'_>) -> Walked<E>) -> Walked<E> {
+        let Self { with, body, order_by, limit, offset } = self;
+        for table in with.iter_mut().flat_map(|with| &mut with.tables) {
+            visit(PartMut::Query(&mut table.query))?;
+        }
+        body.each_part_mut(visit)?;
+        let limit = limit.iter_mut().map(|Limit { rows, with_ties: _ }| rows);
+        let rest = order_by.iter_mut().map(|order| &mut order.by).chain(limit).chain(offset);
+        rest.into_iter().try_for_each(|of| visit(PartMut::Expression(of)))
+    }
+}
+
+impl Body {
+    fn each_part_mut<E>(&mut self, visit: &mut dyn FnMut(PartMut<'_>) -> Walked<E>) -> Walked<E> {
+        match self {
+            Self::Select(select) => select.each_part_mut(visit),
+            Self::Values(rows) => rows.iter_mut().flatten().try_for_each(|of| visit(PartMut::Expression(of))),
+            Self::Query(query) => visit(PartMut::Query(query)),
+            Self::Combination { left, right, operator: _, all: _ } => {
+                left.each_part_mut(visit)?;
+                right.each_part_mut(visit)
+            }
+        }
+    }
+}
+
+impl Select {
+    /// Calls `visit` with every expression and query that stands directly inside this one, wherever it stands.
+    pub fn each_part_mut<E>(&mut self, visit: &mut dyn FnMut(PartMut<'_>) -> Walked<E>) -> Walked<E> {
+        let Self { distinct, items, from, filter, group_by, group_by_distinct: _, having, windows, at: _ } = self;
+        for item in items {
+            match item {
+                Item::Expression { of, alias: _ } | Item::FieldsOf(of) => visit(PartMut::Expression(of))?,
+                Item::Everything | Item::EverythingOf(_) => {}
+            }
+        }
+        from.iter_mut().try_for_each(|relation| relation.each_part_mut(visit))?;
+        match distinct {
+            Some(Distinct::On(by)) => by.iter_mut().try_for_each(|of| visit(PartMut::Expression(of)))?,
+            Some(Distinct::Rows) | None => {}
+        }
+        filter.iter_mut().chain(having).try_for_each(|of| visit(PartMut::Expression(of)))?;
+        group_by.iter_mut().try_for_each(|grouping| grouping.each_part_mut(visit))?;
+        windows.iter_mut().try_for_each(|(_, window)| window.each_part_mut(visit))
+    }
+}
+
+impl Relation {
+    fn each_part_mut<E>(&mut self, visit: &mut dyn FnMut(PartMut<'_>) -> Walked<E>) -> Walked<E> {
+        match self {
+            Self::Table { name: _, only: _, alias: _, sample } => {
+                sample.iter_mut().try_for_each(|sample| visit(PartMut::Expression(&mut sample.percent)))
+            }
+            Self::Query { lateral: _, query, alias: _, at: _ } => visit(PartMut::Query(query)),
+            Self::Function { lateral: _, call, ordinality: _, alias: _ } => call.each_part_mut(visit),
+            Self::Functions { lateral: _, calls, ordinality: _, alias: _ } => {
+                calls.iter_mut().try_for_each(|call| call.each_part_mut(visit))
+            }
+            Self::Join { left, right, kind: _, on, alias: _ } => {
+                left.each_part_mut(visit)?;
+                right.each_part_mut(visit)?;
+                match on {
+                    JoinCondition::On(on) => visit(PartMut::Expression(on)),
+                    JoinCondition::Using(_) | JoinCondition::Natural | JoinCondition::None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+impl Query {
+    /// Every SELECT of the body, those of combinations too, but not those of queries inside it.
+    pub fn selects(&self) -> Vec<&Select> {
+        let (mut found, mut bodies) = (Vec::new(), vec![&self.body]);
+        while let Some(body) = bodies.pop() {
+            match body {
+                Body::Select(select) => found.push(&**select),
+                Body::Combination { left, right, operator: _, all: _ } => bodies.extend([&**left, &**right]),
+                Body::Values(_) | Body::Query(_) => {}
+            }
+        }
+        found
+    }
+
+    /// The same, to be changed.
+    pub fn selects_mut(&mut self) -> Vec<&mut Select> {
+        let (mut found, mut bodies) = (Vec::new(), vec![&mut self.body]);
+        while let Some(body) = bodies.pop() {
+            match body {
+                Body::Select(select) => found.push(&mut **select),
+                Body::Combination { left, right, operator: _, all: _ } => bodies.extend([&mut **left, &mut **right]),
+                Body::Values(_) | Body::Query(_) => {}
+            }
+        }
+        found
+    }
+}
+
+impl Relation {
+    /// This relation, or those that are joined in it: tables, queries and functions.
+    pub fn leaves(&self) -> Vec<&Self> {
+        let (mut found, mut left_over) = (Vec::new(), vec![self]);
+        while let Some(relation) = left_over.pop() {
+            match relation {
+                Self::Join { left, right, .. } => left_over.extend([&**left, &**right]),
+                leaf => found.push(leaf),
+            }
+        }
+        found
+    }
+
+    /// The same, to be changed.
+    pub fn leaves_mut(&mut self) -> Vec<&mut Self> {
+        let (mut found, mut left_over) = (Vec::new(), vec![self]);
+        while let Some(relation) = left_over.pop() {
+            match relation {
+                Self::Join { left, right, .. } => left_over.extend([&mut **left, &mut **right]),
+                leaf => found.push(leaf),
+            }
+        }
+        found
+    }
+}

@@ -272,7 +272,7 @@ pub(super) fn implied<'m>(of: &Expression, node: Node) -> Column<'m> {
 
 /// The name PostgreSQL gives a column without an alias, and whether that is a guess.
 /// Source: `FigureColname`, <https://github.com/postgres/postgres/blob/REL_17_STABLE/src/backend/parser/parse_target.c>.
-pub(super) fn implied_name(of: &Expression) -> (String, bool) {
+pub(in crate::plan) fn implied_name(of: &Expression) -> (String, bool) {
     match of {
         Expression::Column(path) => (path.0.last().map_or_else(String::new, |name| name.text.clone()), false),
         Expression::Field { name, .. } => (name.text.clone(), false),
@@ -302,6 +302,7 @@ pub(super) fn implied_name(of: &Expression) -> (String, bool) {
             Some((name, guessed)) if name != "?column?" => (name, guessed),
             _ => ("case".to_owned(), true),
         },
+        Expression::Keyword { keyword, .. } => (keyword.to_ascii_lowercase(), false),
         _ => ("?column?".to_owned(), true),
     }
 }

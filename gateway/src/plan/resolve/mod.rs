@@ -21,12 +21,14 @@ use std::sync::Arc;
 
 use passgate_policy::{ColumnUse, FunctionUse, Multiplied, Place, Redirect, TableUse, Unlinked};
 
-use self::columns::{Column, Columns, List, implied, implied_name, value};
+pub(super) use self::columns::implied_name;
+use self::columns::{Column, Columns, List, implied, value};
 use self::flow::{Edge, Flow, Node, Reference};
 use self::links::{Equation, Links, Relations};
 use self::rows::{condenses, has_set, one_row};
 use self::scope::Given;
 use super::Error;
+use super::introspect::Introspection;
 use super::model::{Model, Unreadable};
 use crate::statement::tree::{
     Body, CommonTable as Common, Distinct, Expression, Item, Limit, Literal, Order, Query, Select, SetOperator, With,
@@ -49,6 +51,14 @@ pub(super) struct Found {
     /// The first name that does not exist. Told only once the policy has allowed the rest, so that a refusal does not
     /// show what exists.
     pub(super) missing: Option<Error>,
+}
+
+impl Found {
+    /// What a statement of the catalog comes to: it reads no table.
+    pub(super) fn of_catalog(introspection: Introspection) -> Self {
+        let Introspection { functions, missing } = introspection;
+        Self { functions, missing, ..Self::default() }
+    }
 }
 
 /// What the walk found in the definition of a view.

@@ -22,11 +22,6 @@ impl<'m> Resolver<'m> {
             return Ok(self.derived_leaf(shape, alias, &single.text, at));
         }
         let (schema, table) = self.table_name(name)?;
-        if ["pg_catalog", "information_schema", "pg_toast"].contains(&schema.as_str()) {
-            return Err(Error::new("0A000", format!("system catalog \"{table}\" is not served by the gateway"))
-                .at(at)
-                .hint("psql's \\d and the like read it. Name tables directly; SHOW tells settings."));
-        }
         if schema == OWN_SCHEMA {
             return Err(Error::own_schema(&table, at));
         }
@@ -36,7 +31,7 @@ impl<'m> Resolver<'m> {
         if known.is_none() {
             self.missing(|| {
                 let written = name.0.iter().map(|name| name.text.as_str()).collect::<Vec<_>>().join(".");
-                Error::new("42P01", format!("relation \"{written}\" does not exist")).at(at)
+                Error::no_relation(&written, at)
             });
         }
         if let Some(Entry { facts, view: Some(view), .. }) = known

@@ -1,0 +1,287 @@
+//! Writes what the session is into a statement of the catalog: the shadow's own user, database and connection are nobody's
+//! business, and its server is nobody's session.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::stand_ins;
+use crate::plan::resolve::implied_name;
+use crate::plan::{Error, OWN_SCHEMA};
+use crate::statement::PartMut;
+use crate::statement::tree::{
+    Alias, Arguments, Call, Expression, Item, Literal, Name, Path, Query, Relation, Select, Spot, Type,
+};
+
+type Result<T> = std::result::Result<T, Error>;
+
+/// What a session is, as a statement of the catalog may ask.
+#[derive(Debug)]
+pub struct SessionValues {
+    /// The person.
+    pub person: String,
+    /// The source, which is the database to a client.
+    pub source: String,
+    /// The number by which the session can be cancelled.
+    pub pid: i32,
+    /// Where the client is.
+    pub client: SocketAddr,
+    /// Settings as SHOW tells them, by name in lower case.
+    pub settings: BTreeMap<String, String>,
+    /// The version of the server that answers, as it names itself.
+    pub server_version: String,
+    /// Whether anything was asked that another session of the same person answers otherwise.
+    pub asked: AtomicBool,
+}
+
+impl SessionValues {
+    /// Whether anything was asked that another session of the same person answers otherwise.
+    pub fn were_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    fn ask(&self) {
+        self.asked.store(true, Ordering::Relaxed);
+    }
+
+    fn major_version(&self) -> u32 {
+        let digits: String = self.server_version.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().unwrap_or(0)
+    }
+}
+
+/// Fills a settled query in.
+pub(in crate::plan) fn fill(query: &mut Query, values: &SessionValues) -> Result<()> {
+    Filler { values, own: false, argument: None }.query(query)
+}
+
+struct Filler<'v> {
+    values: &'v SessionValues,
+    /// Whether what is filled in is our own: it reads relations as they are.
+    own: bool,
+    /// What stands for `passgate.argument()`.
+    argument: Option<Expression>,
+}
+
+impl Filler<'_> {
+    fn query(&mut self, query: &mut Query) -> Result<()> {
+        let names: Vec<Vec<Option<String>>> = query.selects().into_iter().map(unaliased).collect();
+        query.each_part_mut(&mut |part| self.part(part))?;
+        for (select, names) in query.selects_mut().into_iter().zip(names) {
+            keep_names(select, names);
+            for relation in select.from.iter_mut().flat_map(Relation::leaves_mut) {
+                self.relation(relation)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn part(&mut self, part: PartMut<'_>) -> Result<()> {
+        match part {
+            PartMut::Query(query) => self.query(query),
+            PartMut::Expression(of) => self.expression(of),
+        }
+    }
+
+    fn relation(&mut self, relation: &mut Relation) -> Result<()> {
+        let (query, name, alias) = match relation {
+            Relation::Table { name, alias, .. } if !self.own => {
+                let [schema, table] = name.0.as_slice() else { return Ok(()) };
+                let found = stand_ins::stand_in(&schema.text, &table.text, self.values.major_version())?;
+                let Some(mut query) = found else { return Ok(()) };
+                Filler { values: self.values, own: true, argument: None }.query(&mut query)?;
+                (query, table.clone(), alias.take())
+            }
+            Relation::Function { call, alias, ordinality: false, .. } => {
+                let Some(constant) = self.of_call(call) else { return Ok(()) };
+                let Some(name) = call.name.0.last().cloned() else { return Ok(()) };
+                let named = alias.as_ref().map_or(&name, |alias| &alias.name).clone();
+                (constant_query(constant, named), name, alias.take())
+            }
+            _ => return Ok(()),
+        };
+        let at = Spot(name.at);
+        let alias = alias.unwrap_or_else(|| Alias { name, columns: Vec::new() });
+        *relation = Relation::Query { lateral: false, query: Box::new(query), alias: Some(alias), at };
+        Ok(())
+    }
+
+    fn expression(&mut self, of: &mut Expression) -> Result<()> {
+        if let Some(constant) = self.constant(of) {
+            *of = constant;
+            return Ok(());
+        }
+        if let Expression::Call(call) = of
+            && !self.own
+        {
+            self.own_role(call);
+        }
+        of.each_part_mut(&mut |part| self.part(part))?;
+        match of {
+            Expression::Call(call) if !self.own => self.database_argument(call),
+            _ => Ok(()),
+        }
+    }
+
+    /// What an expression is in this session, where the shadow would say something else.
+    fn constant(&mut self, of: &Expression) -> Option<Expression> {
+        match of {
+            Expression::Keyword { keyword: "CURRENT_USER" | "SESSION_USER" | "USER" | "CURRENT_ROLE", .. } => {
+                Some(name(&self.values.person))
+            }
+            Expression::Keyword { keyword: "CURRENT_CATALOG", .. } => Some(name(&self.values.source)),
+            Expression::Call(call) => self.of_call(call),
+            _ => None,
+        }
+    }
+
+    fn of_call(&mut self, call: &Call) -> Option<Expression> {
+        let [schema, function] = call.name.0.as_slice() else { return None };
+        let Arguments::List(arguments) = &call.arguments else { return None };
+        let arguments: Vec<&Expression> = arguments.iter().map(|(_, of)| of).collect();
+        let values = self.values;
+        if is_of_one_session(&schema.text, &function.text) {
+            values.ask();
+        }
+        if schema.text == OWN_SCHEMA {
+            return match function.text.as_str() {
+                "person" => Some(name(&values.person)),
+                "source" => Some(name(&values.source)),
+                "pid" => Some(number(values.pid)),
+                "application_name" => Some(text(values.settings.get("application_name").map_or("", String::as_str))),
+                "client_address" => Some(cast(string(&values.client.ip().to_string()), "inet")),
+                "client_port" => Some(number(values.client.port().into())),
+                "shadow_role" => Some(Expression::Keyword { keyword: "CURRENT_USER", precision: None }),
+                "argument" => self.argument.take(),
+                _ => None,
+            };
+        }
+        if schema.text != "pg_catalog" || self.own {
+            return None;
+        }
+        match (function.text.as_str(), arguments.as_slice()) {
+            ("current_database", []) => Some(name(&values.source)),
+            ("current_user" | "session_user" | "getpgusername", []) => Some(name(&values.person)),
+            ("pg_backend_pid", []) => Some(number(values.pid)),
+            ("inet_client_addr", []) => Some(cast(string(&values.client.ip().to_string()), "inet")),
+            ("inet_client_port", []) => Some(number(values.client.port().into())),
+            ("inet_server_addr", []) => Some(cast(Expression::Literal(Literal::Null), "inet")),
+            ("inet_server_port", []) => Some(cast(Expression::Literal(Literal::Null), "int4")),
+            ("current_setting", [Expression::Literal(Literal::String(setting)), ..]) => {
+                values.settings.get(&setting.to_ascii_lowercase()).map(|value| text(value))
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes the person away from `has_..._privilege(person, thing, privilege)`: without one it is asked of the session's
+    /// own user. The shadow's server has no role of the person's name.
+    fn own_role(&self, call: &mut Call) {
+        let Some(function) = call.name.0.last() else { return };
+        let asks = function.text.ends_with("_privilege") || function.text == "pg_has_role";
+        let Arguments::List(arguments) = &mut call.arguments else { return };
+        let most = if function.text == "has_column_privilege" { 4 } else { 3 };
+        let is_own = |of: &Expression| match of {
+            Expression::Keyword { keyword: "CURRENT_USER" | "SESSION_USER" | "USER" | "CURRENT_ROLE", .. } => true,
+            Expression::Literal(Literal::String(role)) => *role == self.values.person,
+            Expression::Cast { of, .. } => {
+                matches!(&**of, Expression::Literal(Literal::String(role)) if *role == self.values.person)
+            }
+            _ => false,
+        };
+        if asks && arguments.len() == most && arguments.first().is_some_and(|(_, of)| is_own(of)) {
+            arguments.remove(0);
+        }
+    }
+
+    /// Has a function that is given a database by name find the shadow's by the source's name.
+    fn database_argument(&self, call: &mut Call) -> Result<()> {
+        const FOUND: &str = "SELECT known.oid FROM (SELECT (passgate.argument())::text) AS given(name) \
+             JOIN pg_catalog.pg_database AS known ON known.oid::text = given.name \
+             OR (known.datname = pg_catalog.current_database() AND given.name = (passgate.source())::text)";
+        let Some(function) = call.name.0.last() else { return Ok(()) };
+        let back = match function.text.as_str() {
+            "has_database_privilege" => 2,
+            "pg_database_size" => 1,
+            _ => return Ok(()),
+        };
+        let Arguments::List(arguments) = &mut call.arguments else { return Ok(()) };
+        let Some((_, given)) = arguments.len().checked_sub(back).and_then(|place| arguments.get_mut(place)) else {
+            return Ok(());
+        };
+        let mut query = stand_ins::query(FOUND).ok_or_else(Error::internal)?;
+        let argument = std::mem::replace(given, Expression::Literal(Literal::Null));
+        Filler { values: self.values, own: true, argument: Some(argument) }.query(&mut query)?;
+        *given = Expression::Query(Box::new(query));
+        Ok(())
+    }
+}
+
+/// Whether two sessions of one person differ in the answer.
+fn is_of_one_session(schema: &str, function: &str) -> bool {
+    match schema {
+        OWN_SCHEMA => ["pid", "application_name", "client_address", "client_port"].contains(&function),
+        "pg_catalog" => function == "current_setting" || function == "pg_backend_pid" || function.starts_with("inet_"),
+        _ => false,
+    }
+}
+
+/// The names of the columns that have no alias.
+fn unaliased(select: &Select) -> Vec<Option<String>> {
+    let implied = |item: &Item| match item {
+        Item::Expression { of, alias: None } => Some(implied_name(of).0),
+        _ => None,
+    };
+    select.items.iter().map(implied).collect()
+}
+
+/// Gives columns back the names that they had before constants were put in them.
+fn keep_names(select: &mut Select, names: Vec<Option<String>>) {
+    for (item, before) in select.items.iter_mut().zip(names) {
+        if let (Item::Expression { of, alias: alias @ None }, Some(before)) = (item, before)
+            && implied_name(of).0 != before
+        {
+            *alias = Some(Name::invented(before));
+        }
+    }
+}
+
+fn constant_query(of: Expression, named: Name) -> Query {
+    let at = Spot(named.at);
+    let select = Select {
+        items: vec![Item::Expression { of, alias: Some(named) }],
+        from: Vec::new(),
+        ..Select::everything_from(
+            Relation::Table { name: Path(Vec::new()), only: false, alias: None, sample: None },
+            at,
+        )
+    };
+    Query {
+        with: None,
+        body: crate::statement::tree::Body::Select(Box::new(select)),
+        order_by: Vec::new(),
+        limit: None,
+        offset: None,
+    }
+}
+
+fn string(text: &str) -> Expression {
+    Expression::Literal(Literal::String(text.to_owned()))
+}
+
+fn cast(of: Expression, to: &str) -> Expression {
+    let to = Type { name: to.to_owned(), modifiers: Vec::new(), dimensions: 0 };
+    Expression::Cast { of: Box::new(of), to }
+}
+
+fn name(text: &str) -> Expression {
+    cast(string(text), "name")
+}
+
+fn text(value: &str) -> Expression {
+    cast(string(value), "text")
+}
+
+fn number(value: i32) -> Expression {
+    cast(string(&value.to_string()), "int4")
+}

@@ -1,0 +1,34 @@
+//! The relations of `pg_catalog` and `information_schema`: which there are, and which nobody but a superuser reads.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
+
+use super::functions::STANDARD;
+
+/// `relations.txt`: those of `pg_catalog` in versions 15 to 18; `refused` stands behind those that hold secrets, data or
+/// files, which PostgreSQL keeps from people, too.
+static CATALOG: LazyLock<HashMap<&'static str, bool>> = LazyLock::new(|| {
+    let lines = include_str!("relations.txt").lines();
+    lines.map(|line| line.split_once(' ').map_or((line, true), |(name, _)| (name, false))).collect()
+});
+
+/// `information_schema.txt`: the views of that schema that name a database, and their columns; and these.
+static OTHERS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
+    let named = include_str!("information_schema.txt").lines().filter_map(|line| line.split_once(' '));
+    let others = ["sql_features", "sql_implementation_info", "sql_parts", "sql_sizing"];
+    named.map(|(name, _)| name).chain(others).collect()
+});
+
+/// Whether this is a relation of the server's own.
+pub(super) fn is_known(schema: &str, name: &str) -> bool {
+    match schema {
+        "pg_catalog" => CATALOG.contains_key(name),
+        STANDARD => OTHERS.contains(name),
+        _ => false,
+    }
+}
+
+/// Whether people may not read it.
+pub(super) fn is_refused(schema: &str, name: &str) -> bool {
+    schema == "pg_catalog" && CATALOG.get(name) == Some(&false)
+}

@@ -1,0 +1,71 @@
+//! Statements that clients send, and what becomes of them.
+
+use std::collections::BTreeMap;
+
+use super::super::tests::{model_of, relation};
+use super::*;
+use crate::statement::{Kind, Limits, parse, print};
+
+fn values() -> SessionValues {
+    SessionValues {
+        person: "o'hara".to_owned(),
+        source: "shop".to_owned(),
+        pid: 42,
+        client: "192.0.2.7:5000".parse().unwrap(),
+        settings: BTreeMap::from([("search_path".to_owned(), "sales".to_owned())]),
+        server_version: "15.4".to_owned(),
+        asked: std::sync::atomic::AtomicBool::new(false),
+    }
+}
+
+fn tree(text: &str) -> Query {
+    let statement = parse(text, &Limits::default()).unwrap_or_else(|error| panic!("{text}: {error:?}")).remove(0);
+    match statement.kind {
+        Kind::Query(query) => (*query).clone(),
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+fn model() -> Model {
+    model_of(vec![relation("sales.orders", &["id", "amount"]), relation("sales.pg_stat_statements", &["query"])])
+}
+
+/// Where a statement goes: the text for the shadow, or why it does not.
+fn sent(text: &str) -> String {
+    let mut query = tree(text);
+    match introspect(&mut query, &model()) {
+        Ok(None) => "source".to_owned(),
+        Err(error) => format!("{} {error}", error.sqlstate),
+        Ok(Some(Introspection { functions, missing })) => {
+            if let Some(refused) = functions.iter().find(|called| !called.pure) {
+                return format!("the policy refuses {}()", refused.name);
+            }
+            if let Some(missing) = missing {
+                return format!("{} {missing}", missing.sqlstate);
+            }
+            fill(&mut query, &values()).unwrap();
+            let printed = print(&query);
+            assert_eq!(tree(&printed), query, "{printed}");
+            printed
+        }
+    }
+}
+
+/// `cases.txt`: a statement on one line, and what becomes of it on the next. `UPDATE=1` writes it anew.
+#[test]
+fn statements_go_where_they_are_answered() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/plan/introspect/cases.txt");
+    let cases = std::fs::read_to_string(path).unwrap();
+    let statements = cases.lines().filter(|line| !line.is_empty() && !line.starts_with("  "));
+    let printed: String = statements
+        .map(|line| match line.strip_prefix('#') {
+            Some(_) => format!("\n{line}\n\n"),
+            None => format!("{line}\n  {}\n", sent(line)),
+        })
+        .collect();
+    let printed = printed.trim_start();
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(path, printed).unwrap();
+    }
+    assert_eq!(cases, printed);
+}

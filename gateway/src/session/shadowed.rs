@@ -1,0 +1,75 @@
+//! Statements of the catalog: whose shadow answers them, and what they may ask of the session.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use passgate_connectors::SessionSettings;
+use passgate_policy::{Estimate, Facts, PolicySet, SourceName};
+
+use super::Session;
+use super::error::Failure;
+use super::ready::Ready;
+use super::relay::Running;
+use crate::plan::{Model, SessionValues, Shadowed};
+use crate::sources::{Lease, Wanted};
+
+impl Session<Ready> {
+    /// The shadow for this person now.
+    pub(super) async fn shadowed(
+        &mut self,
+        model: &Arc<Model>,
+        policies: &Arc<PolicySet>,
+        facts: &Facts,
+    ) -> Result<Shadowed, Failure> {
+        let (services, identity) = (self.services.clone(), self.state.caller.identity.clone());
+        // What a statement costs says nothing of what there is.
+        let facts = Facts { estimate: Estimate::NotMade, ..facts.clone() };
+        let source = self.state.source.clone();
+        let seen = services.sources.visibility(&source, model, policies, &identity, &facts);
+        let visibility = self.attended(seen).await?;
+        Ok(Shadowed { snapshot: Arc::clone(model.snapshot()), visibility })
+    }
+
+    /// What this session is, as the catalog is asked it.
+    pub(super) async fn values(&mut self, shadowed: &Shadowed) -> Result<SessionValues, Failure> {
+        let services = self.services.clone();
+        let (source, settings, search_path) = self.shadow_settings();
+        let wanted = wanted(shadowed, &search_path, &settings);
+        let differences = self.attended(services.sources.shadow_differences(&source, wanted)).await?;
+        Ok(SessionValues {
+            person: self.state.caller.identity.person.to_string(),
+            source: source.to_string(),
+            pid: self.state.registration.process_id,
+            client: self.client.address,
+            settings: self.shown(),
+            server_version: differences.server_version.clone(),
+            asked: AtomicBool::new(false),
+        })
+    }
+
+    /// A connection to the shadow, ready to be cancelled. It is given back after every statement, also in a transaction:
+    /// nothing changes there.
+    pub(super) async fn checkout_shadow(
+        &mut self,
+        shadowed: &Shadowed,
+        running: &mut Running,
+    ) -> Result<Lease, Failure> {
+        let services = self.services.clone();
+        let (source, settings, search_path) = self.shadow_settings();
+        let lease = services.sources.shadow(&source, wanted(shadowed, &search_path, &settings));
+        let lease = self.attended(lease).await?;
+        running.witnessed(lease.witness());
+        self.arm(&lease)?;
+        Ok(lease)
+    }
+
+    fn shadow_settings(&self) -> (SourceName, SessionSettings, String) {
+        let settings = &self.state.settings;
+        let search_path = settings.show("search_path").map_or_else(String::new, |(_, value)| value);
+        (self.state.source.clone(), settings.for_source(), search_path)
+    }
+}
+
+fn wanted<'a>(of: &'a Shadowed, search_path: &'a str, settings: &'a SessionSettings) -> Wanted<'a> {
+    Wanted { snapshot: &of.snapshot, visibility: &of.visibility, search_path, settings }
+}
