@@ -110,8 +110,12 @@ async fn fill(client: &Client) -> Vec<(String, String)> {
 }
 
 async fn model(client: &Client) -> Model {
-    let column =
-        |name: &&str| Column { name: (*name).to_owned(), type_name: "text".to_owned(), type_oid: 25, comment: None };
+    let column = |name: &&str| Column {
+        name: (*name).to_owned(),
+        type_name: "text".to_owned(),
+        type_oid: 25,
+        ..Column::default()
+    };
     let mut relations: Vec<Relation> = Vec::new();
     for (table, columns, _) in TABLES {
         let columns = columns.iter().map(column).collect();
@@ -130,7 +134,7 @@ async fn model(client: &Client) -> Model {
             ..Relation::default()
         });
     }
-    let metadata = Metadata { server_version: "15".to_owned(), relations, functions: Vec::new() };
+    let metadata = Metadata { server_version: "15".to_owned(), relations, ..Metadata::default() };
     let snapshot = Snapshot::new(SourceName::new("columns"), "plain".to_owned(), metadata);
     let policies = passgate_policy::compile(&[], None, &passgate_policy::NoSql).unwrap();
     let model = Model::new(Arc::new(snapshot), &policies);

@@ -24,7 +24,10 @@ use passgate_policy::{Identity, Permitted, SourceName};
 
 pub use backends::{BACKENDS, Backend, Checked, SettingProblem, Source};
 pub use login::Secret;
-pub use metadata::{Column, Function, Metadata, Relation, RelationKind};
+pub use metadata::{
+    Check, Column, CompositeColumn, Constraint, ConstraintKind, Details, Filled, Function, FunctionDetails, Index,
+    Metadata, Oids, Reference, Relation, RelationKind, Schema, Sequence, Type, TypeForm,
+};
 pub use query::{
     Bind, Control, Description, Format, Gives, Isolation, PlanShape, Query, SessionSettings, TransactionStatus, Witness,
 };

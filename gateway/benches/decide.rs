@@ -165,7 +165,7 @@ fn snapshot(tables: usize) -> Snapshot {
         name: name.to_owned(),
         type_name: type_name.to_owned(),
         type_oid,
-        comment: None,
+        ..Column::default()
     };
     let relation = |number: usize| Relation {
         schema: "sales".to_owned(),
@@ -176,7 +176,7 @@ fn snapshot(tables: usize) -> Snapshot {
     let metadata = Metadata {
         server_version: "15.0".to_owned(),
         relations: (0..tables).map(relation).collect(),
-        functions: Vec::new(),
+        ..Metadata::default()
     };
     Snapshot::new(SourceName::new("warehouse"), "sales".to_owned(), metadata)
 }

@@ -197,5 +197,5 @@ fn column(name: &str) -> Column {
         "born" => ("date", 1082),
         _ => ("text", 25),
     };
-    Column { name: name.to_owned(), type_name: type_name.to_owned(), type_oid, comment: None }
+    Column { name: name.to_owned(), type_name: type_name.to_owned(), type_oid, ..Column::default() }
 }

@@ -98,7 +98,7 @@ fn frames_end_in_a_message_or_a_violation() {
 
 fn model() -> Model {
     let column =
-        |name: &str| Column { name: name.to_owned(), type_name: "text".to_owned(), type_oid: 25, comment: None };
+        |name: &str| Column { name: name.to_owned(), type_name: "text".to_owned(), type_oid: 25, ..Column::default() };
     let relation = |name: &str| Relation {
         schema: "public".to_owned(),
         name: name.to_owned(),
@@ -107,7 +107,7 @@ fn model() -> Model {
         ..Relation::default()
     };
     let relations = ["a", "b", "t", "f"].into_iter().map(relation).collect();
-    let metadata = Metadata { server_version: "15".to_owned(), relations, functions: Vec::new() };
+    let metadata = Metadata { server_version: "15".to_owned(), relations, ..Metadata::default() };
     let snapshot = Snapshot::new(SourceName::new("fuzz"), "public".to_owned(), metadata);
     Model::new(Arc::new(snapshot), &passgate_policy::compile(&[], None, &passgate_policy::NoSql).unwrap())
 }

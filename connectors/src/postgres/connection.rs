@@ -586,6 +586,11 @@ impl Row {
         Ok(Self { body, ranges })
     }
 
+    /// How long it is.
+    pub(crate) fn bytes(&self) -> usize {
+        self.body.buffer().len()
+    }
+
     /// A column as text; `None` where it is NULL, missing or not UTF-8.
     pub(crate) fn text(&self, column: usize) -> Option<&str> {
         let range = self.ranges.get(column)?.clone()?;

@@ -18,7 +18,12 @@ pub(super) fn relation(name: &str, columns: &[&str]) -> Relation {
         name: name.to_owned(),
         columns: columns
             .iter()
-            .map(|name| Column { name: (*name).to_owned(), type_name: "text".to_owned(), type_oid: 25, comment: None })
+            .map(|name| Column {
+                name: (*name).to_owned(),
+                type_name: "text".to_owned(),
+                type_oid: 25,
+                ..Column::default()
+            })
             .collect(),
         unique_keys: vec![vec!["id".to_owned()]],
         ..Relation::default()
@@ -48,9 +53,9 @@ fn model_under(relations: Vec<Relation>, policies: &[passgate_policy::PolicyFile
             schema: "sales".to_owned(),
             name: "quarter".to_owned(),
             arguments: vec!["date".to_owned()],
-            defaults: 0,
-            variadic: false,
+            ..Function::default()
         }],
+        ..Metadata::default()
     };
     let snapshot = Snapshot::new(SourceName::new("shop"), "sales".to_owned(), metadata);
     Model::new(Arc::new(snapshot), &passgate_policy::compile(policies, None, &passgate_policy::NoSql).unwrap())

@@ -89,7 +89,7 @@ impl Document {
     pub fn snapshot(&self) -> Result<Snapshot, String> {
         let relations = self.tables.iter().map(|(name, table)| relation(name, table)).collect::<Result<_, _>>()?;
         let functions = self.functions.iter().map(|written| function(written)).collect::<Result<_, _>>()?;
-        let metadata = Metadata { server_version: "15.0".to_owned(), relations, functions };
+        let metadata = Metadata { server_version: "15.0".to_owned(), relations, functions, ..Metadata::default() };
         Ok(Snapshot::new(SourceName::new(&self.source), self.default_schema.clone(), metadata))
     }
 
@@ -153,7 +153,7 @@ fn column(table: &str, name: &str, value: &serde_json::Value) -> Result<Column, 
         serde_json::Value::String(type_name) => LongColumn { type_name: type_name.clone(), comment: None },
         value => LongColumn::deserialize(value).map_err(|error| format!("column {table}.{name}: {error}"))?,
     };
-    Ok(Column { name: name.to_owned(), type_name: long.type_name, type_oid: 0, comment: long.comment })
+    Ok(Column { name: name.to_owned(), type_name: long.type_name, comment: long.comment, ..Column::default() })
 }
 
 fn written_column(column: &Column) -> serde_json::Value {
@@ -168,7 +168,7 @@ fn function(written: &str) -> Result<Function, String> {
     let (name, arguments) = written.split_once('(').unwrap_or((written, ")"));
     let (schema, name) = split(name)?;
     let arguments = arguments.trim_end_matches(')').split(',').map(str::trim).filter(|argument| !argument.is_empty());
-    Ok(Function { schema, name, arguments: arguments.map(str::to_owned).collect(), defaults: 0, variadic: false })
+    Ok(Function { schema, name, arguments: arguments.map(str::to_owned).collect(), ..Function::default() })
 }
 
 /// `schema.name`; a part that holds a dot stands in double quotes.

@@ -58,6 +58,19 @@ CREATE DOMAIN code AS text CHECK (is_code(VALUE));
 CREATE FUNCTION alike(a text, b text) RETURNS boolean LANGUAGE sql AS 'SELECT a = b';
 CREATE OPERATOR === (LEFTARG = text, RIGHTARG = text, FUNCTION = alike);
 CREATE VIEW odd AS SELECT 'x'::code AS code FROM sales s WHERE s.region === s.code;
+CREATE SCHEMA shop; COMMENT ON SCHEMA shop IS 'what is sold';
+CREATE TYPE shop.mood AS ENUM ('sad', 'glad'); COMMENT ON TYPE shop.mood IS 'how they felt';
+CREATE DOMAIN shop.price AS numeric(9,2) NOT NULL CONSTRAINT positive CHECK (VALUE > 0);
+CREATE TYPE shop.address AS (street text, city varchar(20)); CREATE TYPE shop.span AS RANGE (subtype = float8);
+CREATE TABLE shop.people (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, gone int, name text COLLATE "C" NOT NULL DEFAULT 'x');
+ALTER TABLE shop.people DROP COLUMN gone;
+CREATE TABLE shop.orders (id serial, person bigint CONSTRAINT buyer REFERENCES shop.people, total shop.price, mood shop.mood,
+  net numeric GENERATED ALWAYS AS (abs(id)) STORED, CONSTRAINT sane CHECK (id > 0), UNIQUE (id, person)) WITH (fillfactor = 70);
+COMMENT ON CONSTRAINT buyer ON shop.orders IS 'who bought';
+CREATE INDEX orders_person ON shop.orders (person); CREATE INDEX orders_mood ON shop.orders (abs(id)) WHERE mood = 'sad';
+COMMENT ON INDEX shop.orders_person IS 'by person';
+CREATE INDEX visits_day ON visits (day);
+CREATE PROCEDURE shop.restock(amount int DEFAULT 1) LANGUAGE plpgsql AS 'BEGIN END'; COMMENT ON PROCEDURE shop.restock IS 'more';
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO PUBLIC;
 "#;
 

@@ -8,7 +8,7 @@ use super::super::{AuthMode, Child};
 use super::cluster::{cluster, resident_bytes};
 use super::*;
 use crate::login::{Impersonation, Mapping, RoleRule};
-use crate::{Connector, Control, Format, Isolation, RelationKind, TransactionStatus};
+use crate::{Connector, ConstraintKind, Control, Filled, Format, Isolation, RelationKind, TransactionStatus, TypeForm};
 
 const BOB: &str = "Bob \"B\"";
 
@@ -486,6 +486,70 @@ async fn the_catalog_is_read() {
     let small = cluster().open(Config { relations_max: 3, ..cluster().config(AuthMode::Impersonate) });
     let error = small.crawl(None).await.unwrap_err();
     assert_eq!(error.to_string(), "source \"warehouse\" has more than 3 relations");
+}
+
+#[tokio::test]
+async fn what_clients_want_to_see_of_relations_is_read() {
+    let metadata = impersonating().crawl(None).await.unwrap();
+    let of = |name: &str| metadata.relations.iter().find(|relation| relation.name == name).unwrap();
+    let numbers = |name: &str| of(name).columns.iter().map(|column| column.number).collect::<Vec<_>>();
+    assert_eq!(numbers("people").len(), 1);
+    let orders = of("orders");
+    let oids = orders.details.oids;
+    assert!(oids.relation > 0 && oids.row > oids.relation && oids.array > oids.relation);
+    assert_eq!(orders.details.options, ["fillfactor=70"]);
+    let filled = |column: usize| (orders.columns[column].filled, orders.columns[column].default.as_deref());
+    assert_eq!(filled(0), (Filled::ByDefault, Some("nextval('shop.orders_id_seq'::regclass)")));
+    assert_eq!(filled(4), (Filled::Generated, Some("abs(id)")));
+    assert_eq!(orders.columns[2].type_name, "shop.price");
+    let constraint = |name: &str| orders.details.constraints.iter().find(|found| found.name == name).unwrap();
+    assert_eq!(constraint("sane").kind, ConstraintKind::Check);
+    assert_eq!(constraint("sane").definition, "CHECK ((id > 0))");
+    assert_eq!(constraint("orders_id_person_key").columns.as_deref().unwrap(), ["id", "person"]);
+    let buyer = constraint("buyer");
+    assert_eq!(buyer.comment.as_deref(), Some("who bought"));
+    let target = buyer.refers_to.as_ref().unwrap();
+    assert_eq!((target.table.as_str(), target.columns.as_slice()), ("people", &["id".to_owned()][..]));
+    let indexes = &orders.details.indexes;
+    assert_eq!((indexes.len(), indexes[0].is_plain, indexes[1].is_plain), (2, true, false));
+    assert_eq!(indexes[0].comment.as_deref(), Some("by person"));
+    assert!(["id", "mood"].iter().all(|column| indexes[1].columns.contains(&(*column).to_owned())), "{indexes:?}");
+
+    let people = metadata.relations.iter().find(|found| found.schema == "shop" && found.name == "people").unwrap();
+    assert_eq!(people.columns.iter().map(|column| column.number).collect::<Vec<_>>(), [1, 3]);
+    assert_eq!(people.columns[0].filled, Filled::IdentityAlways);
+    assert_eq!(people.columns[1].collation.as_deref(), Some("pg_catalog.\"C\""));
+    let part = of("visits_2026");
+    assert!(part.details.partition_bound.as_deref().unwrap().starts_with("FOR VALUES FROM"));
+    assert_eq!(of("visits").details.partition_key.as_deref(), Some("RANGE (day)"));
+    let whole = Some(("public".to_owned(), "visits_day".to_owned()));
+    assert_eq!(part.details.indexes[0].part_of, whole);
+    assert_eq!(part.details.constraints[0].part_of.as_ref().unwrap().1, "visits_pkey");
+    assert!(part.columns.iter().all(|column| column.inherited) && part.details.parents.len() == 1);
+}
+
+#[tokio::test]
+async fn what_clients_want_to_see_beside_relations_is_read() {
+    let metadata = impersonating().crawl(None).await.unwrap();
+    let shop = metadata.schemas.iter().find(|schema| schema.name == "shop").unwrap();
+    assert_eq!(shop.comment.as_deref(), Some("what is sold"));
+    let types: Vec<_> = metadata.types.iter().filter(|found| found.schema == "shop").collect();
+    assert_eq!(types.iter().map(|found| found.name.as_str()).collect::<Vec<_>>(), ["mood", "price", "address", "span"]);
+    assert_eq!(types[0].comment.as_deref(), Some("how they felt"));
+    assert!(matches!(&types[0].form, TypeForm::Enum { labels } if *labels == ["sad", "glad"]));
+    assert!(matches!(&types[1].form, TypeForm::Domain { base, not_null: true, checks, .. }
+        if base == "numeric(9,2)" && checks[0].definition == "CHECK ((VALUE > (0)::numeric))"));
+    assert!(
+        matches!(&types[2].form, TypeForm::Composite { columns } if columns[1].type_name == "character varying(20)")
+    );
+    assert!(matches!(&types[3].form, TypeForm::Range { of, .. } if of == "double precision"));
+    let sequence = |name: &str| metadata.sequences.iter().find(|found| found.name == name).unwrap();
+    assert_eq!(sequence("orders_id_seq").owned_by.as_ref().unwrap().2, "id");
+    assert!(sequence("people_id_seq").is_identity && sequence("orders_id_seq").type_name == "integer");
+    let restock = &metadata.functions.iter().find(|function| function.name == "restock").unwrap().details;
+    assert_eq!((restock.word, restock.signature.as_str()), (Some("PROCEDURE"), "IN amount integer DEFAULT 1"));
+    let twice = &metadata.functions.iter().find(|function| function.name == "twice").unwrap().details;
+    assert_eq!((twice.result.as_deref(), twice.types.as_slice()), (Some("integer"), &[23, 1700, 23][..]));
 }
 
 /// A child that passes its standard input and output on to the server.

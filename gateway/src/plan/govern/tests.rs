@@ -19,8 +19,7 @@ fn relation(kind: RelationKind, name: &str, columns: &[(&str, &str)], built_on: 
     let column = |(name, type_name): &(&str, &str)| Column {
         name: (*name).to_owned(),
         type_name: (*type_name).to_owned(),
-        type_oid: 0,
-        comment: None,
+        ..Column::default()
     };
     let (schema, name) = name.split_once('.').unwrap();
     let split = |name: &&str| name.split_once('.').map(|(schema, name)| (schema.to_owned(), name.to_owned())).unwrap();

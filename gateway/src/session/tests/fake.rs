@@ -139,7 +139,7 @@ impl Connector for FakeConnector {
 
     fn crawl<'a>(&'a self, _: Option<&'a Caller>) -> BoxFuture<'a, Result<Metadata, Error>> {
         let (schema, name) = ("public".to_owned(), "numbers".to_owned());
-        let column = Column { name: "a".to_owned(), type_name: "int4".to_owned(), type_oid: 23, comment: None };
+        let column = Column { name: "a".to_owned(), type_name: "int4".to_owned(), type_oid: 23, ..Column::default() };
         let relations = vec![Relation { schema, name, columns: vec![column], ..Relation::default() }];
         let metadata = Metadata { server_version: "15.14".to_owned(), relations, ..Metadata::default() };
         Box::pin(async move { Ok(metadata) })
