@@ -28,6 +28,7 @@ pub use metadata::{
     Check, Column, CompositeColumn, Constraint, ConstraintKind, Details, Filled, Function, FunctionDetails, Index,
     Metadata, Oids, Reference, Relation, RelationKind, Schema, Sequence, Type, TypeForm,
 };
+pub use postgres::shadow::{Names, Programs, Script, Shadows, Statement};
 pub use query::{
     Bind, Control, Description, Format, Gives, Isolation, PlanShape, Query, SessionSettings, TransactionStatus, Witness,
 };

@@ -77,6 +77,7 @@ pub struct Sources {
     reachable: tokio::sync::Mutex<Option<(Instant, bool)>>,
     estimates: Estimates,
     estimate_wait: Duration,
+    shadows: shadows::Room,
 }
 
 impl Sources {
@@ -92,6 +93,7 @@ impl Sources {
                 Duration::from_secs(config.estimate_believed_seconds),
             ),
             estimate_wait: Duration::from_millis(config.estimate_wait_ms),
+            shadows: shadows::Room::default(),
         }
     }
 

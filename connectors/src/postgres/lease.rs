@@ -47,6 +47,14 @@ impl PostgresLease {
         }
     }
 
+    /// Closes the connection, and returns when it is closed.
+    pub(crate) async fn end(mut self) {
+        if let Some((pooled, slot)) = self.held.take() {
+            pooled.connection.close(FAREWELL_MAX).await;
+            drop(slot);
+        }
+    }
+
     /// [`Lease::describe`], before the permit is taken off.
     pub(crate) async fn describe_query(&mut self, query: &Query) -> Result<Description, Error> {
         let described = self.connection()?.describe(query).await;

@@ -7,6 +7,8 @@
 //!  child         frames                   │               session      the catalog
 //!                                        pool: by tenant, person, role and credential
 //! ```
+//!
+//! `shadow` makes databases of its own with all of this, for clients that look at a source's catalog.
 
 mod cancel;
 mod config;
@@ -18,6 +20,7 @@ mod lease;
 mod persona;
 mod pool;
 mod settings;
+pub mod shadow;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -77,15 +80,14 @@ impl Postgres {
     }
 
     fn on(name: SourceName, config: Config, transport: Transport) -> Self {
+        let guards = Guards::new(&config);
+        Self::with(name, config, Arc::new(transport), guards)
+    }
+
+    fn with(name: SourceName, config: Config, transport: Arc<Transport>, guards: Guards) -> Self {
         let source_name: Arc<str> = name.as_str().into();
-        Self {
-            name,
-            guards: Arc::new(Guards::new(&config)),
-            pool: Arc::new(Pool::new(Arc::clone(&source_name), &config)),
-            source_name,
-            config,
-            transport: Arc::new(transport),
-        }
+        let pool = Arc::new(Pool::new(Arc::clone(&source_name), &config));
+        Self { name, guards: Arc::new(guards), pool, source_name, config, transport }
     }
 
     async fn lease(&self, caller: &Caller, settings: &SessionSettings) -> Result<PostgresLease, Error> {
@@ -228,9 +230,7 @@ impl Postgres {
         let mut lease = match caller {
             _ if has_service => {
                 let service = self.service()?;
-                // Nobody's tenant and name: this connection is never anybody's.
-                let key = service.key(Tenant::new(""), PersonName::new(""));
-                self.lease_as(key, &service, &settings).await?
+                self.lease_as(nobody(&service), &service, &settings).await?
             }
             Some(caller) => self.lease(caller, &settings).await?,
             None => return Err(Error::NoCrawlLogin { source_name: self.source_name.to_string() }),
@@ -267,6 +267,11 @@ impl Credential<'_> {
         let credential = Sha256::digest(self.secret.map_or("", Secret::expose)).into();
         Key { tenant, person, role, credential }
     }
+}
+
+/// The key of a connection that is never anybody's: nobody has this tenant and name.
+fn nobody(credential: &Credential<'_>) -> Key {
+    credential.key(Tenant::new(""), PersonName::new(""))
 }
 
 impl Connector for Postgres {

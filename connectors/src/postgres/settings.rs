@@ -38,7 +38,11 @@ WHERE r.setrole IN (SELECT a.oid FROM pg_catalog.pg_roles a WHERE a.rolname = $1
                         SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())";
 
 /// Settings that hold on every session, whoever it serves.
-pub(crate) struct Guards(Vec<(String, String)>);
+pub(crate) struct Guards {
+    values: Vec<(String, String)>,
+    /// Whether a client's `search_path` holds here: in a shadow, where names are the server's to resolve.
+    takes_search_path: bool,
+}
 
 impl Guards {
     /// The guards that these settings of the source ask for.
@@ -55,7 +59,19 @@ impl Guards {
             ("standard_conforming_strings", "on".to_owned()),
             ("statement_timeout", config.statement_timeout_ms.to_string()),
         ];
-        Self(pairs.map(|(name, value)| (name.to_owned(), value)).to_vec())
+        let values = pairs.map(|(name, value)| (name.to_owned(), value)).to_vec();
+        Self { values, takes_search_path: false }
+    }
+
+    /// The same, with the session's own `search_path`.
+    pub(crate) fn with_search_path(self) -> Self {
+        Self { takes_search_path: true, ..self }
+    }
+
+    /// The same, for making what is read later.
+    pub(crate) fn for_writing(mut self) -> Self {
+        self.values.retain(|(name, _)| name != "default_transaction_read_only");
+        self
     }
 
     /// These, with each timeout as short as the source's own where that is shorter. 0 is none at all.
@@ -65,23 +81,23 @@ impl Guards {
             let theirs = theirs.filter_map(|(_, value)| milliseconds(value)).filter(|wait| *wait > 0);
             milliseconds(ours).and_then(|ours| theirs.min().filter(|theirs| *theirs < ours))
         };
-        let guards = self.0.iter().map(|(name, ours)| {
+        let guards = self.values.iter().map(|(name, ours)| {
             let value = shortest(name, ours).map_or_else(|| ours.clone(), |theirs| theirs.to_string());
             (name.clone(), value)
         });
-        Self(guards.collect())
+        Self { values: guards.collect(), takes_search_path: self.takes_search_path }
     }
 
     /// As start-up parameters, so that `DISCARD ALL` falls back to them. Timeouts are left out: they would hide the
     /// source's own.
     pub(crate) fn at_start(&self) -> impl Iterator<Item = (&str, &str)> {
-        let at_start = self.0.iter().filter(|(name, _)| !TIMEOUTS.contains(&name.as_str()));
+        let at_start = self.values.iter().filter(|(name, _)| !TIMEOUTS.contains(&name.as_str()));
         at_start.map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// For setting them again.
     pub(crate) fn values(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), Some(value.as_str())))
+        self.values.iter().map(|(name, value)| (name.as_str(), Some(value.as_str())))
     }
 
     /// The guard of this name.
@@ -92,7 +108,9 @@ impl Guards {
     /// Which of a client's settings are set on the source. The rest is not an error: it is not for the source.
     pub(crate) fn forwarded(&self, settings: &SessionSettings) -> SessionSettings {
         let passes = |name: &str, value: &str| {
-            FORWARDED.contains(&name) || (TIMEOUTS.contains(&name) && self.shortens(name, value))
+            FORWARDED.contains(&name)
+                || (self.takes_search_path && name == "search_path")
+                || (TIMEOUTS.contains(&name) && self.shortens(name, value))
         };
         let kept = settings.0.iter().filter(|(name, value)| passes(name, value));
         SessionSettings(kept.map(|(name, value)| (name.clone(), value.clone())).collect())

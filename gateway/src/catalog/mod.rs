@@ -7,8 +7,17 @@ mod tags;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use passgate_connectors::{Function, Metadata, Relation, RelationKind};
+use passgate_connectors::{Function, Metadata, Relation, RelationKind, Schema, Sequence, Type};
 use passgate_policy::{ColumnFacts, Known, SourceName, TableFacts, TableKind, TableName};
+
+/// How clients' questions about the catalog are answered. Section `catalog` of the settings.
+#[derive(Clone, Debug, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Catalog")]
+pub struct Config {
+    /// Where.
+    pub shadow: passgate_connectors::postgres::shadow::Config,
+}
 
 /// What one source held when it was last read. Names resolve here and nowhere else.
 #[derive(Debug)]
@@ -17,6 +26,9 @@ pub struct Snapshot {
     default_schema: String,
     relations: HashMap<String, HashMap<String, Entry>>,
     functions: HashMap<String, HashMap<String, Vec<Function>>>,
+    schemas: Vec<Schema>,
+    types: Vec<Type>,
+    sequences: Vec<Sequence>,
     server_version: String,
 }
 
@@ -61,7 +73,8 @@ impl Snapshot {
             let names = functions.entry(function.schema.clone()).or_default();
             names.entry(function.name.clone()).or_default().push(function);
         }
-        Self { source, default_schema, relations, functions, server_version: metadata.server_version }
+        let Metadata { server_version, schemas, types, sequences, .. } = metadata;
+        Self { source, default_schema, relations, functions, schemas, types, sequences, server_version }
     }
 
     /// The source.
@@ -92,6 +105,21 @@ impl Snapshot {
     /// Every relation, in no order.
     pub fn relations(&self) -> impl Iterator<Item = &Entry> {
         self.relations.values().flat_map(HashMap::values)
+    }
+
+    /// Every schema, those without a relation too.
+    pub fn schemas(&self) -> &[Schema] {
+        &self.schemas
+    }
+
+    /// Every type that somebody made.
+    pub fn types(&self) -> &[Type] {
+        &self.types
+    }
+
+    /// Every sequence.
+    pub fn sequences(&self) -> &[Sequence] {
+        &self.sequences
     }
 
     /// Every function that is not built in, in no order.

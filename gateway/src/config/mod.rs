@@ -29,7 +29,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use crate::{approvals, audit, auth, http, log, server, session, sources, statement, store};
+use crate::{approvals, audit, auth, catalog, http, log, server, session, sources, statement, store};
 use document::{BYTES_MAX, Node};
 use problem::Findings;
 
@@ -67,6 +67,9 @@ pub struct Settings {
     /// Where the gateway keeps its own state: tickets of held statements, and who has read which source before.
     #[schemars(default)]
     pub store: store::Config,
+    /// How what clients ask about the sources' catalogs is answered.
+    #[schemars(default)]
+    pub catalog: catalog::Config,
     /// The listener for health and metrics. Default: none.
     #[schemars(default)]
     pub http: Option<http::Config>,
@@ -238,6 +241,7 @@ impl Settings {
         let audit = sections.one("audit", Some(audit::Config::default));
         let limits = sections.one("limits", Some(Limits::default));
         let store = sections.one("store", Some(store::Config::default));
+        let catalog = sections.one("catalog", Some(catalog::Config::default));
         let http = sections.one("http", Some(Option::default));
         let log = sections.one("log", Some(log::Config::default));
         Some(Self {
@@ -249,6 +253,7 @@ impl Settings {
             audit: audit?,
             limits: limits?,
             store: store?,
+            catalog: catalog?,
             http: http?,
             log: log?,
         })

@@ -76,7 +76,8 @@ pub async fn start(loaded: &Loaded) -> Result<Running, Vec<Problem>> {
     let metrics = settings.http.as_ref().map(|_| Metrics::install());
     let audit = Audit::start(&settings.audit, &loaded.folder)
         .map_err(|error| vec![loaded.problem(&["audit"], format!("audit: {error}"), Some(error.hint))])?;
-    let sources = Arc::new(Sources::new(&settings.limits.sources, parts.sources));
+    let sources = Sources::new(&settings.limits.sources, parts.sources).with_shadows(parts.shadows);
+    let sources = Arc::new(sources);
     for before in settings.audit.estimated_before(&loaded.folder) {
         sources.estimates().compare(&SourceName::new(before.source), before.estimate.rows, before.rows);
     }

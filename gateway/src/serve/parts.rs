@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use passgate_connectors::Source;
+use passgate_connectors::{SettingProblem, Shadows, Source};
 
 use super::policies::{self, Policies};
 use super::sign_in_problem;
@@ -23,6 +23,8 @@ pub(super) struct Parts {
     /// One for each listener, in their order.
     pub(super) sign_in: Vec<Arc<SignIn>>,
     pub(super) sources: Vec<Source>,
+    /// Where statements of the catalog run.
+    pub(super) shadows: Option<Shadows>,
     pub(super) rewriter: Arc<Rewriter>,
     pub(super) policies: Policies,
 }
@@ -90,6 +92,7 @@ impl Parts {
         let mut problems = Vec::new();
         let sign_in = keep(sign_in(loaded), &mut problems);
         let sources = keep(sources(loaded), &mut problems);
+        let shadows = keep(shadows(loaded), &mut problems);
         let rewriter = keep(rewriter(loaded), &mut problems);
         // Nothing is read before somebody asks, so only the sources' names are known here; a reload knows what they hold.
         let mut known = Known::new();
@@ -103,9 +106,11 @@ impl Parts {
                 problems.push(loaded.problem(&["listeners", &index.to_string(), "tls"], error.to_string(), None));
             }
         }
-        match (sign_in, sources, rewriter, policies) {
-            (Some((methods, sign_in)), Some(sources), Some(rewriter), Some(policies)) if problems.is_empty() => {
-                Ok(Self { methods, sign_in, sources, rewriter, policies })
+        match (sign_in, sources, shadows, rewriter, policies) {
+            (Some((methods, sign_in)), Some(sources), Some(shadows), Some(rewriter), Some(policies))
+                if problems.is_empty() =>
+            {
+                Ok(Self { methods, sign_in, sources, shadows, rewriter, policies })
             }
             _ => Err(problems),
         }
@@ -139,6 +144,15 @@ fn sources(loaded: &Loaded) -> Result<Vec<Source>, Vec<Problem>> {
         }
     }
     if problems.is_empty() { Ok(sources) } else { Err(problems) }
+}
+
+fn shadows(loaded: &Loaded) -> Result<Option<Shadows>, Vec<Problem>> {
+    let shadows = Shadows::open(loaded.settings.catalog.shadow.clone(), None, &loaded.folder);
+    let problem = |problem: SettingProblem| {
+        let message = format!("catalog.shadow.{}: {}", problem.setting, problem.message);
+        loaded.problem(&["catalog", "shadow", &problem.setting], message, problem.suggestion)
+    };
+    shadows.map_err(|problems| problems.into_iter().map(problem).collect())
 }
 
 fn rewriter(loaded: &Loaded) -> Result<Arc<Rewriter>, Vec<Problem>> {
