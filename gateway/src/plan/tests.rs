@@ -296,6 +296,24 @@ fn a_join_on_no_key_is_seen() {
     }
 }
 
+/// Names times relations in sight: a message of a mebibyte must not take all of the machine.
+#[test]
+fn names_that_mean_nothing_take_bounded_time_and_memory() {
+    let nested = |inside: &str, levels: usize, relations: usize| {
+        let from = vec!["orders"; relations].join(", ");
+        format!("{}SELECT {inside} FROM {from}{}", "SELECT (".repeat(levels), format!(") FROM {from}").repeat(levels))
+    };
+    let names: Vec<String> = (0..20_000).map(|index| format!("n{index}")).collect();
+    let many = format!("concat({})", names.join(", "));
+    let same = format!("concat({})", vec!["other"; 60_000].join(", "));
+    let known = format!("concat({})", vec!["region"; 60_000].join(", "));
+    assert!(plan(&format!("SELECT {many} FROM orders")).is_ok());
+    for text in [nested(&many, 60, 100), nested(&same, 60, 100), nested(&known, 60, 100) + ", customers"] {
+        let error = plan(&text).map(|plan| plan.tables.len()).unwrap_err();
+        assert_eq!(error.to_string(), "too many columns in one statement", "{text:.200}");
+    }
+}
+
 #[test]
 fn the_limit_is_exact() {
     for (text, expected) in [

@@ -159,6 +159,14 @@ impl<'m> Columns<'m> {
         }
     }
 
+    /// How many places a name is looked for at: a relation is one, and so is each of its columns.
+    pub(super) fn count(&self, flow: &Flow<'m>) -> usize {
+        1 + match self {
+            Self::Table(table) => flow.columns(*table).size_hint().0,
+            Self::List(list) => list.columns.len(),
+        }
+    }
+
     /// What is certainly meant by a name; nothing where that is not certain.
     pub(super) fn named(&self, name: &str, flow: &Flow<'m>, found: &mut dyn FnMut(Node)) {
         match self {

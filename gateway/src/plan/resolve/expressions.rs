@@ -20,6 +20,7 @@ impl<'m> Resolver<'m> {
     }
 
     pub(super) fn expression(&mut self, of: &mut Expression) -> Result<()> {
+        self.must_be_whole()?;
         self.session_constant(of);
         if let Expression::Call(call) = of
             && let Some(path) = self.column_by_call(call)

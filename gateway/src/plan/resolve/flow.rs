@@ -9,7 +9,7 @@
 //! Drawing is linear in the text (a mention is an edge) and never looks ahead, so a recursive query is a circle in the
 //! graph and nothing else.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use passgate_policy::{ColumnUse, Place, TableFacts};
@@ -18,6 +18,8 @@ use crate::plan::model::{Entry, ViewBody};
 
 /// More nodes and edges than any statement that people write has; a statement with more is refused.
 const PARTS_MAX: usize = 2_000_000;
+/// More columns than the names of any statement that people write are compared with; one that takes more is refused.
+const STEPS_MAX: usize = 20_000_000;
 
 /// Something that values come from: a column, or several together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,7 @@ pub(super) struct Flow<'m> {
     edges: Vec<Edge>,
     tables: Vec<Read<'m>>,
     predicates: Vec<Node>,
+    steps: usize,
     is_full: bool,
 }
 
@@ -63,7 +66,7 @@ struct Read<'m> {
     at: Place,
     whole: Option<Node>,
     /// Columns that the catalog does not know: the server's own, and those newer than the catalog.
-    others: Vec<(String, Node)>,
+    others: BTreeMap<String, Node>,
 }
 
 /// How a column is used, as bits.
@@ -79,7 +82,7 @@ impl<'m> Flow<'m> {
         if !self.is_full {
             self.nodes.resize(self.nodes.len() + facts.columns.len(), Made::default());
         }
-        self.tables.push(Read { facts, entry, first, at, whole: None, others: Vec::new() });
+        self.tables.push(Read { facts, entry, first, at, whole: None, others: BTreeMap::new() });
         Reference(self.tables.len() - 1)
     }
 
@@ -93,13 +96,15 @@ impl<'m> Flow<'m> {
 
     /// A column that the catalog does not know.
     pub(super) fn other_column(&mut self, table: Reference, name: &str) -> Node {
-        let known = self.tables.get(table.0).and_then(|read| read.others.iter().find(|(other, _)| other == name));
-        if let Some((_, node)) = known {
+        let known = self.tables.get(table.0).and_then(|read| read.others.get(name));
+        if let Some(node) = known {
             return *node;
         }
         let node = self.made_of(&[]);
-        if let Some(read) = self.tables.get_mut(table.0) {
-            read.others.push((name.to_owned(), node));
+        if let Some(read) = self.tables.get_mut(table.0)
+            && !self.is_full
+        {
+            read.others.insert(name.to_owned(), node);
         }
         node
     }
@@ -131,7 +136,10 @@ impl<'m> Flow<'m> {
     /// Something of which is not known yet what it is made of.
     pub(super) fn reserve(&mut self) -> Node {
         let node = self.next();
-        self.nodes.push(Made::default());
+        self.is_full |= self.nodes.len() >= PARTS_MAX;
+        if !self.is_full {
+            self.nodes.push(Made::default());
+        }
         node
     }
 
@@ -151,7 +159,16 @@ impl<'m> Flow<'m> {
 
     /// Notes that rows are chosen, joined, grouped or ordered by it.
     pub(super) fn predicate(&mut self, node: Node) {
-        self.predicates.push(node);
+        self.is_full |= self.predicates.len() >= PARTS_MAX;
+        if !self.is_full {
+            self.predicates.push(node);
+        }
+    }
+
+    /// Notes that a name is about to be compared with so many columns, beside so many edges that are not drawn yet.
+    pub(super) fn step(&mut self, columns: usize, edges: usize) {
+        self.steps += columns;
+        self.is_full |= self.steps > STEPS_MAX || edges > PARTS_MAX;
     }
 
     /// How many times that was noted.
@@ -247,7 +264,7 @@ struct Collected {
 struct Used {
     facts: Arc<TableFacts>,
     columns: Vec<(Use, Option<Place>)>,
-    others: Vec<(String, Use, Place)>,
+    others: BTreeMap<String, (Use, Place)>,
 }
 
 impl Collected {
@@ -256,7 +273,7 @@ impl Collected {
         let table = *self.by_table.entry(Arc::as_ptr(facts)).or_insert(next);
         if table == next {
             let columns = vec![(0, None); facts.columns.len()];
-            self.tables.push(Used { facts: Arc::clone(facts), columns, others: Vec::new() });
+            self.tables.push(Used { facts: Arc::clone(facts), columns, others: BTreeMap::new() });
         }
         table
     }
@@ -272,9 +289,9 @@ impl Collected {
 
     fn mark_other(&mut self, table: usize, name: &str, how: Use, at: Place) {
         let Some(used) = self.tables.get_mut(table).filter(|_| how != 0) else { return };
-        match used.others.iter_mut().find(|(known, ..)| known == name) {
-            Some((_, uses, _)) => *uses |= how,
-            None => used.others.push((name.to_owned(), how, at)),
+        match used.others.get_mut(name) {
+            Some((uses, _)) => *uses |= how,
+            None => drop(used.others.insert(name.to_owned(), (how, at))),
         }
     }
 
@@ -314,6 +331,7 @@ impl Collected {
         for Used { facts, columns, others } in self.tables {
             let known = facts.columns.iter().zip(columns);
             let known = known.filter_map(|(column, (how, at))| at.map(|at| (column.name.clone(), how, at)));
+            let others = others.into_iter().map(|(name, (how, at))| (name, how, at));
             uses.extend(known.chain(others).map(|(column, how, at)| ColumnUse {
                 table: Arc::clone(&facts),
                 column,
@@ -323,5 +341,22 @@ impl Collected {
             }));
         }
         uses
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_full_takes_no_more_memory() {
+        let mut flow = Flow::default();
+        for _ in 0..PARTS_MAX + 10 {
+            let node = flow.made_of(&[]);
+            flow.predicate(node);
+        }
+        assert!(flow.is_full());
+        assert_eq!(flow.nodes.len(), PARTS_MAX);
+        assert!(flow.predicates() <= PARTS_MAX);
     }
 }

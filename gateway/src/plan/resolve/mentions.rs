@@ -27,6 +27,9 @@ impl<'m> Resolver<'m> {
     /// Takes a name into the expression that is walked: everything that it may mean.
     pub(super) fn mention(&mut self, path: &Path) {
         let Some(last) = path.0.last() else { return };
+        let compared =
+            visible(&self.frames).flat_map(FromScope::visible).map(|leaf| leaf.columns.count(&self.flow)).sum();
+        self.flow.step(compared, self.edges.len());
         let from = self.edges.len();
         match path.0.as_slice() {
             [column] => self.unqualified(&column.text),
