@@ -30,7 +30,7 @@ pub use metadata::{
 };
 pub use postgres::shadow::{Names, Programs, Script, Shadows, Statement};
 pub use query::{
-    Bind, Control, Description, Format, Gives, Isolation, PlanShape, Query, SessionSettings, TransactionStatus, Witness,
+    Bind, Control, Description, Format, Gives, Isolation, Query, SessionSettings, TransactionStatus, Witness,
 };
 pub use rows::{Batch, Error, ServerMessage};
 

@@ -18,17 +18,6 @@ pub struct Query {
     pub gives: Gives,
     /// Whether what the server says of it, in errors and notices, may hold values that the person must not learn.
     pub discreet: bool,
-    /// For an EXPLAIN of which the person may see no more: what may be shown. The text then asks for JSON.
-    pub shape: Option<PlanShape>,
-}
-
-/// What of a plan is shown: the kinds of its steps, and the tables that are named.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlanShape {
-    /// As JSON, otherwise as text.
-    pub json: bool,
-    /// Tables that the statement names, as schema and name.
-    pub tables: Vec<(String, String)>,
 }
 
 impl Query {
@@ -40,10 +29,10 @@ impl Query {
 
 impl fmt::Debug for Query {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { text: _, shown: _, parameter_types, gives, discreet, shape } = self;
+        let Self { text: _, shown: _, parameter_types, gives, discreet } = self;
         let mut shown = formatter.debug_struct("Query");
         shown.field("text", &self.shown()).field("parameter_types", parameter_types).field("gives", gives);
-        shown.field("discreet", discreet).field("shape", shape).finish()
+        shown.field("discreet", discreet).finish()
     }
 }
 

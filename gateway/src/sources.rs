@@ -18,7 +18,6 @@ use passgate_policy::{Facts, Identity, Known, Permitted, PolicySet, SourceName};
 mod discretion;
 mod estimates;
 mod shadows;
-mod shape;
 mod visibilities;
 
 pub use estimates::{Estimates, Key as EstimateKey, Price};
@@ -28,7 +27,6 @@ use crate::audit::Receipt;
 use crate::catalog::Snapshot;
 use crate::catalog::shadow::Visibility;
 use crate::plan::Model;
-use shape::Shaping;
 use visibilities::Visibilities;
 
 /// How long readiness waits for a source to answer.
@@ -115,6 +113,7 @@ impl Sources {
     /// The names that policies may use: the sources', and what those that were read hold.
     pub fn known(&self) -> Known {
         let mut known = Known::new();
+        plan::describe_built_in(&mut known);
         for (name, entry) in &self.entries {
             known.add_source(name.clone());
             let Some(held) = entry.held() else { continue };
@@ -139,7 +138,7 @@ impl Sources {
         if let Err(error) = &lease {
             tracing::warn!(source = %name, %error, "no connection to the source");
         }
-        lease.map(|inner| Lease { inner, source: name.clone(), discreet: false, shaping: None })
+        lease.map(|inner| Lease { inner, discreet: false })
     }
 
     /// What the source holds: as last read, or read now if it never was. While a source is down, what it held when it
@@ -223,11 +222,8 @@ impl Sources {
 /// One connection, in the hands of one session. Dropped, it goes back, or is cancelled and closed if it is busy.
 pub struct Lease {
     inner: Box<dyn passgate_connectors::Lease>,
-    source: SourceName,
     /// Whether the words of the source are kept back: what it runs, or described last, is governed.
     discreet: bool,
-    /// The answer in the making, where what runs is an EXPLAIN of which only the shape is shown.
-    shaping: Option<Shaping>,
 }
 
 impl std::fmt::Debug for Lease {
@@ -245,35 +241,19 @@ impl Lease {
     /// Parameter and result types of a recorded query, without running it.
     pub async fn describe(&mut self, _: &Receipt, query: &Permitted<Query>) -> Result<Description, Error> {
         self.discreet = query.query().discreet;
-        let described = self.inner.describe(query).await.map_err(|error| self.told(error))?;
-        Ok(match &query.query().shape {
-            Some(shape) => Description { fields: shape::fields(shape, described.fields), ..described },
-            None => described,
-        })
+        self.inner.describe(query).await.map_err(|error| self.told(error))
     }
 
     /// Starts a recorded query; its rows are then read with [`Lease::next`] until [`Batch::Done`].
     pub async fn start(&mut self, _: &Receipt, query: &Permitted<Query>, bind: &Bind) -> Result<(), Error> {
         self.discreet = query.query().discreet;
-        self.shaping = query.query().shape.clone().map(Shaping::new);
         self.inner.start(query, bind).await.map_err(|error| self.told(error))
     }
 
     /// The next part of the answer. Safe to drop and call again: nothing is lost.
     pub async fn next(&mut self) -> Result<Batch, Error> {
-        loop {
-            if let Some(batch) = self.shaping.as_mut().and_then(Shaping::next) {
-                return Ok(batch);
-            }
-            let batch = self.inner.next().await.map_err(|error| self.told(error))?;
-            let batch = if self.discreet { discretion::batch(batch) } else { batch };
-            let Some(shaping) = &mut self.shaping else { return Ok(batch) };
-            match shaping.take(batch) {
-                Ok(Some(batch)) => return Ok(batch),
-                Ok(None) => {}
-                Err(cause) => return Err(self.unreadable(cause)),
-            }
-        }
+        let batch = self.inner.next().await.map_err(|error| self.told(error))?;
+        Ok(if self.discreet { discretion::batch(batch) } else { batch })
     }
 
     /// Begins, ends or marks a transaction.
@@ -284,10 +264,6 @@ impl Lease {
     /// Applies changed session settings.
     pub async fn apply(&mut self, settings: &SessionSettings) -> Result<(), Error> {
         self.inner.apply(settings).await
-    }
-
-    fn unreadable(&self, cause: &str) -> Error {
-        Error::Protocol { source_name: self.source.to_string(), cause: cause.to_owned() }
     }
 
     fn told(&self, error: Error) -> Error {

@@ -164,25 +164,19 @@ async fn a_hidden_column_is_not_there() {
 }
 
 #[tokio::test]
-async fn explain_shows_the_shape_and_nothing_of_the_filter() {
+async fn explain_of_what_is_governed_is_refused() {
     let world = World::shared();
     let gateway = west(world).await;
     let client = person(world, &gateway, "bob").await;
-    let explained = "SELECT * FROM sales s JOIN territories t ON t.region = s.region WHERE s.id < 7";
-    for format in ["EXPLAIN", "EXPLAIN (VERBOSE)", "EXPLAIN (FORMAT JSON)"] {
-        let lines = rows(&client, &format!("{format} {explained}")).await;
-        let text = format!("{lines:?}");
-        assert!(text.contains("Scan") && text.contains("sales"), "{text}");
-        for kept in ["WEST", "Filter", "Cond", "cost", "rows", "Output", "< 7"] {
-            assert!(!text.contains(kept), "{format} shows {kept}: {text}");
+    // Without the filter's own column, with it, and contradicting it: the steps alone would tell these apart.
+    for condition in ["s.id < 7", "s.region = 'WEST'", "s.region = 'EAST'"] {
+        let explained = format!("SELECT * FROM sales s JOIN territories t ON t.region = s.region WHERE {condition}");
+        for format in ["EXPLAIN", "EXPLAIN (VERBOSE)", "EXPLAIN (FORMAT JSON)"] {
+            let error = client.simple_query(&format!("{format} {explained}")).await.unwrap_err();
+            assert_eq!(told(&error).0, "42501", "{format} {condition}");
         }
+        assert_eq!(told(&client.prepare(&format!("EXPLAIN {explained}")).await.unwrap_err()).0, "42501");
     }
-    let prepared = client.prepare(&format!("EXPLAIN {explained}")).await.unwrap();
-    assert_eq!((prepared.columns().len(), prepared.columns()[0].name()), (1, "QUERY PLAN"));
-    let first: String = client.query(&prepared, &[]).await.unwrap()[0].get(0);
-    assert!(!first.contains("cost"), "{first}");
-    let error = client.simple_query(&format!("EXPLAIN (FORMAT YAML) {explained}")).await.unwrap_err();
-    assert_eq!(told(&error).0, "0A000");
     let open = rows(&client, "EXPLAIN SELECT * FROM territories WHERE region = 'x'").await;
     assert!(format!("{open:?}").contains("cost"), "{open:?}");
 }

@@ -121,7 +121,7 @@ impl Sources {
         let mut settings = wanted.settings.clone();
         settings.0.insert("search_path".to_owned(), wanted.search_path.to_owned());
         let inner = self.shadows.there(name)?.lease(name, &kept.script, &settings).await?;
-        Ok(Lease { inner, source: name.clone(), discreet: false, shaping: None })
+        Ok(Lease { inner, discreet: false })
     }
 
     /// How the names and numbers of that database differ from the source's.
