@@ -6,7 +6,8 @@ use passgate_policy::TableFacts;
 
 use super::scope::{Leaf, Shown, ShownColumn};
 use super::{
-    Entry, Error, Governed, Governor, Masking, Rules, Stop, VIEW_DEPTH_MAX, VIEWS_MAX, Walked, fence, unknown_column,
+    Entry, Error, Fence, Governed, Governor, Masking, Rules, Stop, VIEW_DEPTH_MAX, VIEWS_MAX, Walked, fence, masks,
+    unknown_column,
 };
 use crate::plan::policy_sql;
 use crate::statement::tree::{
@@ -93,12 +94,16 @@ impl<'a> Governor<'a> {
         let table = &facts.name.table;
         let mut select = Select::everything_from(from, Spot(passgate_policy::Place { line: 1, column: 1 }));
         select.items.clear();
+        let opaque = self.fence == Fence::Opaque && !rules.filters.is_empty();
         for column in facts.columns.iter().filter(|column| !hidden.contains(&column.name)) {
             let name = Name::invented(&column.name);
             select.items.push(match rules.masks.get(&column.name) {
                 None => {
                     let of = Expression::Column(Path(vec![Name::invented(table), name]));
-                    Item::Expression { of, alias: None }
+                    match opaque {
+                        true => Item::Expression { of: masks::opaque(of), alias: Some(Name::invented(&column.name)) },
+                        false => Item::Expression { of, alias: None },
+                    }
                 }
                 Some(mask) => {
                     if let passgate_policy::Mask::Expression(of) = mask {
@@ -125,7 +130,7 @@ impl<'a> Governor<'a> {
         if !filters.is_empty() {
             self.filters = true;
             self.filtered.add(&facts.columns);
-            query.offset = self.fenced.then(nothing);
+            query.offset = (self.fence != Fence::Open).then(nothing);
             filters.extend(beside);
             select.filter = if filters.len() == 1 { filters.pop() } else { Some(Expression::And(filters)) };
         }
@@ -149,7 +154,7 @@ impl<'a> Governor<'a> {
             return Err(Error::new("42809", message).into());
         }
         // A view may be a barrier of its own.
-        if self.fenced && query.limit.is_none() {
+        if self.fence != Fence::Open && query.limit.is_none() {
             query.offset.get_or_insert_with(nothing);
         }
         let columns = facts.columns.iter().map(|column| (Name::invented(&column.name), None)).collect();

@@ -4,6 +4,11 @@
 //! tells nothing as long as it cannot fail, cannot be slow and writes no message. A statement of such predicates only is
 //! called quiet here; any other gets `OFFSET 0` beside each filter, which the optimiser does not reach through.
 //!
+//! The planner reaches through all the same, to statistics: to guess how many rows a condition keeps, it evaluates some
+//! conditions on values that it has sampled, those of rows that the filter takes away among them, and their errors are the
+//! statement's. In a statement with such a condition, columns also stand behind a [`Fence::Opaque`], as expressions of which
+//! there are no statistics. PostgreSQL's own row security does without such statistics: CVE-2017-7484.
+//!
 //! What is quiet is what `pg_proc.proleakproof` says and a little more, each with its reason. It errs on one side: what
 //! is not known to be quiet is fenced, which costs time and changes no answer.
 //! Source: <https://www.postgresql.org/docs/current/rules-privileges.html>.
@@ -22,8 +27,16 @@ use crate::statement::{Part, catalog_type};
 /// are not, since `texteq` and `numeric_cmp` may run out of memory, which tells nothing of a value.
 const COMPARISONS: [&str; 7] = ["=", "<>", "!=", "<", "<=", ">", ">="];
 
+/// Operators that the planner evaluates on no value it has sampled, besides comparisons: none of them is a condition.
+/// Source: `oprrest` of `pg_operator`.
+const VALUES: [&str; 11] = ["+", "-", "*", "/", "%", "^", "||", "->", "->>", "#>", "#>>"];
+
 /// Functions that fail for no value. All but the last three are syntax, evaluated as comparisons are.
 const FUNCTIONS: [&str; 7] = ["coalesce", "greatest", "least", "nullif", "lower", "upper", "now"];
+
+/// Types, with their OIDs, that values of others are cast to without being told to, and do not all fit: a bigint beside an
+/// oid, a numeric beside a double. Source: `castcontext` of `pg_cast`.
+const NARROW: [(&str, u32); 4] = [("oid", 26), ("float4", 700), ("float8", 701), ("macaddr", 829)];
 
 /// Wildcards of a LIKE pattern: matching takes as many nested loops.
 const WILDCARDS_MAX: usize = 3;
@@ -59,17 +72,73 @@ const COMPARABLE: [&str; 24] = [
     "varchar",
 ];
 
+/// What stands between a filter and the rest of the statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fence {
+    /// Nothing.
+    Open,
+    /// No condition of the statement is evaluated before the filter.
+    Closed,
+    /// The same, nor on what the planner has sampled.
+    Opaque,
+}
+
+impl Fence {
+    /// The fence that a statement needs which is not quiet.
+    pub(super) fn around(query: &Query) -> Self {
+        if may_be_sampled(Part::Query(query)) { Self::Opaque } else { Self::Closed }
+    }
+}
+
+/// Whether the planner may evaluate a condition in it, other than a comparison, on values that it has sampled.
+fn may_be_sampled(part: Part<'_>) -> bool {
+    let mut found = false;
+    let mut inside = |part: Part<'_>| found = found || may_be_sampled(part);
+    match part {
+        Part::Query(query) => query.each_part(&mut inside),
+        Part::Expression(of) => match of {
+            Expression::Infix { operator, .. } if !is_unsampled(operator) => return true,
+            Expression::Quantified { operator, .. } if !is_unsampled(operator) => return true,
+            Expression::Like { operator, pattern, escape, .. }
+                if *operator == "SIMILAR TO" || escape.is_some() || !is_plain_pattern(pattern) =>
+            {
+                return true;
+            }
+            // Other spellings of LIKE and of regular expressions. Source: `prosupport` of `pg_proc`.
+            Expression::Call(call)
+                if call.name.0.last().is_some_and(|name| {
+                    name.text.contains("like") || name.text.contains("regex") || name.text == "starts_with"
+                }) =>
+            {
+                return true;
+            }
+            of => of.each_part(&mut inside),
+        },
+    }
+    found
+}
+
+fn is_unsampled(operator: &str) -> bool {
+    COMPARISONS.contains(&operator) || VALUES.contains(&operator)
+}
+
 /// What is known of the tables that have filters.
 #[derive(Debug, Default)]
 pub(super) struct Filtered {
     /// Columns whose comparison may fail.
-    pub(super) fragile: BTreeSet<String>,
+    fragile: BTreeSet<String>,
+    /// Columns of dates: beside a timestamp in a COALESCE or CASE they become one, and some lie beyond the last.
+    dates: BTreeSet<String>,
 }
 
 impl Filtered {
     /// Takes note of a table's columns.
     pub(super) fn add(&mut self, columns: &[ColumnFacts]) {
-        self.fragile.extend(columns.iter().filter(|column| is_fragile(column)).map(|column| column.name.clone()));
+        let named = |test: fn(&ColumnFacts) -> bool| {
+            columns.iter().filter(move |column| test(column)).map(|column| column.name.clone())
+        };
+        self.fragile.extend(named(is_fragile));
+        self.dates.extend(named(|column| column.type_name == "date"));
     }
 }
 
@@ -230,10 +299,11 @@ impl Listener<'_> {
     fn quiet(&mut self, of: &Expression) -> bool {
         match of {
             Expression::Column(path) => self.column(path),
-            Expression::Literal(_)
-            | Expression::Parameter(_)
-            | Expression::Interval { .. }
-            | Expression::Keyword { .. } => true,
+            Expression::Parameter(number) => {
+                let declared = self.declared(*number);
+                NARROW.iter().all(|(_, oid)| declared != Some(*oid))
+            }
+            Expression::Literal(_) | Expression::Interval { .. } | Expression::Keyword { .. } => true,
             Expression::Prefix { operator, of } => (operator == "-" || operator == "+") && is_number(of),
             Expression::Infix { operator, left, right } => match COMPARISONS.contains(&operator.as_str()) {
                 true => self.quiet(left) && self.quiet(right),
@@ -266,10 +336,12 @@ impl Listener<'_> {
             Expression::Case { operand, arms, otherwise } => {
                 let arms = arms.iter().flat_map(|(when, then)| [when, then]);
                 let ends = operand.iter().chain(otherwise).map(|of| &**of);
-                arms.chain(ends).all(|of| self.quiet(of))
+                arms.chain(ends).all(|of| self.quiet(of) && !self.is_date(of))
             }
             // A constant is read before anything runs, and an untyped parameter when its value comes.
-            Expression::Cast { of, to: _ } => self.is_read_first(of),
+            Expression::Cast { of, to } => {
+                NARROW.iter().all(|(narrow, _)| to.name != *narrow) && self.is_read_first(of)
+            }
             Expression::Call(call) => self.call(call),
             Expression::EverythingOf(_)
             | Expression::Extract { .. }
@@ -296,10 +368,7 @@ impl Listener<'_> {
         match of {
             Expression::Literal(_) => true,
             Expression::Prefix { of, .. } => is_number(of),
-            Expression::Parameter(number) => {
-                let declared = self.parameter_types.get(usize::from(*number).saturating_sub(1));
-                declared.is_none_or(|declared| *declared == 0)
-            }
+            Expression::Parameter(number) => self.declared(*number).is_none(),
             Expression::Array(list) => list.iter().all(|of| matches!(of, Expression::Literal(_))),
             _ => false,
         }
@@ -315,7 +384,19 @@ impl Listener<'_> {
             return quiet;
         }
         let Arguments::List(list) = &call.arguments else { return false };
-        built_in && FUNCTIONS.contains(&name.text.as_str()) && list.iter().all(|(_, of)| self.quiet(of))
+        let quiet = |of: &Expression, this: &mut Self| this.quiet(of) && !this.is_date(of);
+        built_in && FUNCTIONS.contains(&name.text.as_str()) && list.iter().all(|(_, of)| quiet(of, self))
+    }
+
+    /// The type that the client declared for a parameter, if it did.
+    fn declared(&self, number: u16) -> Option<u32> {
+        let declared = self.parameter_types.get(usize::from(number).saturating_sub(1));
+        declared.copied().filter(|declared| *declared != 0)
+    }
+
+    fn is_date(&self, of: &Expression) -> bool {
+        let Expression::Column(path) = of else { return false };
+        path.0.last().is_some_and(|column| self.filtered.dates.contains(&column.text))
     }
 }
 

@@ -69,6 +69,12 @@ impl Masking<'_> {
     }
 }
 
+/// The value itself, as an expression of which the planner has no statistics, and which it cannot simplify.
+pub(super) fn opaque(of: Expression) -> Expression {
+    let never = Expression::Is { of: Box::new(call("now", [])), test: "NULL", negated: false };
+    when(never, of.clone(), Some(of))
+}
+
 fn cannot(mask: &Mask, table: &str, column: &ColumnFacts) -> Error {
     let what = match mask {
         Mask::Null => "null",

@@ -30,7 +30,7 @@ use crate::statement::PartMut;
 use crate::statement::tree::{
     Body, Distinct, Expression, Item, JoinCondition, Limit, Literal, Order, Path, Query, Relation, Select,
 };
-use fence::Filtered;
+use fence::{Fence, Filtered};
 use masks::Masking;
 use scope::{Leaf, Scope};
 
@@ -115,7 +115,7 @@ pub(super) fn govern(query: &mut Query, governance: &Governance, context: Contex
         return Ok(());
     }
     let original = query.clone();
-    let mut governor = Governor::new(governance, context, false);
+    let mut governor = Governor::new(governance, context, Fence::Open);
     governor.statement(query)?;
     let Governor { quiet, filtered, definitions, .. } = &governor;
     let quiet = *quiet
@@ -123,8 +123,9 @@ pub(super) fn govern(query: &mut Query, governance: &Governance, context: Contex
         && definitions.iter().all(|definition| fence::is_quiet_inside(definition, filtered));
     if governor.filters && !quiet {
         let filtered = governor.filtered;
+        let fence = Fence::around(&original);
         *query = original;
-        Governor { filtered, ..Governor::new(governance, context, true) }.statement(query)?;
+        Governor { filtered, ..Governor::new(governance, context, fence) }.statement(query)?;
     }
     Ok(())
 }
@@ -149,8 +150,8 @@ type Walked<T> = Result<T, Stop>;
 struct Governor<'a> {
     governance: &'a Governance,
     context: Context<'a>,
-    /// Whether filters stand behind a fence.
-    fenced: bool,
+    /// What filters stand behind.
+    fence: Fence,
     /// Whether there is a filter.
     filters: bool,
     filtered: Filtered,
@@ -167,11 +168,11 @@ struct Governor<'a> {
 }
 
 impl<'a> Governor<'a> {
-    fn new(governance: &'a Governance, context: Context<'a>, fenced: bool) -> Self {
+    fn new(governance: &'a Governance, context: Context<'a>, fence: Fence) -> Self {
         Self {
             governance,
             context,
-            fenced,
+            fence,
             filters: false,
             filtered: Filtered::default(),
             quiet: true,
@@ -254,7 +255,7 @@ impl<'a> Governor<'a> {
         }
         self.orders(order_by)?;
         let mut scope = self.scopes.pop().unwrap_or_default();
-        if self.fenced {
+        if self.fence != Fence::Open {
             self.note_conditions(filter.as_ref(), &mut scope.leaves);
         }
         let mut leaves = scope.leaves.into_iter();
