@@ -337,6 +337,7 @@ impl Session<Ready> {
             hasher.update((part.len() as u64).to_be_bytes());
             hasher.update(part);
         }
+        hasher.update(format!("{:?}\0", self.state.settings.meaning().0));
         hasher.update(format!("{:?}{:?}", query.parameter_types, bind.map(|bind| &bind.parameter_formats)));
         for value in bind.iter().flat_map(|bind| &bind.parameters) {
             let length = value.as_ref().map_or(u64::MAX, |value| value.len() as u64);

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use passgate_connectors::{Bind, Format, ServerMessage};
+use passgate_connectors::{Bind, Format, ServerMessage, SessionSettings};
 use passgate_policy::{Approver, Estimate, Grant, Hold, Request, TicketId};
 use time::OffsetDateTime;
 use time::macros::format_description;
@@ -57,7 +57,8 @@ impl Session<Ready> {
             let assume = |policy: &Arc<str>| Grant { ticket: TicketId::new(""), policy: policy.clone() };
             return Ok(Approved::By(hold.iter().map(|approval| assume(&approval.rule.policy)).collect()));
         };
-        let binding = binding(request, sought.parameter_types, bind, record);
+        let parameters = parameters(sought.parameter_types, bind, &self.state.settings.meaning());
+        let binding = binding(request, parameters, record);
         if request.facts.grants.is_empty() {
             let grants = self.services.approvals.grants(&binding).await.map_err(failed)?;
             if !grants.is_empty() {
@@ -175,23 +176,26 @@ impl Session<Ready> {
 }
 
 /// What a ticket for this question is bound to.
-fn binding(request: &Request, parameter_types: &[u32], bind: &Bind, record: &Record) -> Binding {
+fn binding(request: &Request, parameters: String, record: &Record) -> Binding {
     let identity = &request.identity;
     Binding {
         tenant: identity.tenant.to_string(),
         person: identity.person.to_string(),
         source: request.source.clone(),
         statement: request.statement.0.iter().map(|byte| format!("{byte:02x}")).collect(),
-        parameters: parameters(parameter_types, bind),
+        parameters,
         revision: record.policy_revision.clone().unwrap_or_default(),
         estimate: estimate_key(&request.facts.estimate, record.estimate),
     }
 }
 
-/// A fingerprint of values, with their types and formats: the same bytes mean something else as another type.
-fn parameters(types: &[u32], bind: &Bind) -> String {
+/// A fingerprint of values, with their types and formats: the same bytes mean something else as another type. And with
+/// the settings that say what constants mean: `'01/02/2024'` is another day under another `DateStyle`.
+fn parameters(types: &[u32], bind: &Bind, meaning: &SessionSettings) -> String {
     use sha2::{Digest, Sha256};
     let mut hasher = Sha256::new();
+    // Debug quotes both, so no two settings read as one.
+    hasher.update(format!("{:?}\0", meaning.0));
     let given = types.iter().rposition(|declared| *declared != 0).map_or(0, |last| last + 1);
     for declared in types.iter().take(given) {
         hasher.update(declared.to_be_bytes());
@@ -364,7 +368,7 @@ mod tests {
     fn bound(types: &[u32], formats: &[Format], values: &[Option<&str>]) -> String {
         let parameters: Vec<_> = values.iter().map(|value| value.map(|value| value.to_owned().into())).collect();
         let bind = Bind { parameter_formats: formats.to_vec(), parameters, result_formats: Vec::new() };
-        super::parameters(types, &bind)
+        super::parameters(types, &bind, &SessionSettings::default())
     }
 
     #[test]

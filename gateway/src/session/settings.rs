@@ -105,6 +105,9 @@ enum Refusal {
 
 type Checked = Result<String, Refusal>;
 
+/// Settings of the source that change nothing of what a statement means.
+const MEANINGLESS: [&str; 3] = ["application_name", "client_min_messages", "statement_timeout"];
+
 const ROWS: &[Row] = &[
     Row {
         name: "application_name",
@@ -393,6 +396,13 @@ impl Settings {
             |row: &&Row| row.sent && (row.name != "statement_timeout" || self.kept("statement_timeout").is_some());
         let value = |row: &Row| (row.name.to_ascii_lowercase(), self.value(row));
         SessionSettings(ROWS.iter().filter(told).map(value).collect())
+    }
+
+    /// What a statement's meaning depends on: how its constants are read, and how values become text.
+    pub(super) fn meaning(&self) -> SessionSettings {
+        let mut settings = self.for_source();
+        settings.0.retain(|name, _| !MEANINGLESS.contains(&name.as_str()));
+        settings
     }
 
     /// What people declared for the policy to read.
@@ -759,6 +769,19 @@ mod tests {
     fn options_that_cannot_be_read_are_refused() {
         for text in ["-c", "-c datestyle", "-x", "datestyle=iso"] {
             assert!(matches!(options(text), Err(Error::Options(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_constants_mean_is_told_apart_from_the_rest() {
+        let mut changed = settings();
+        changed.set("application_name", Some("psql")).unwrap();
+        changed.set("statement_timeout", Some("1s")).unwrap();
+        assert_eq!(changed.meaning(), settings().meaning());
+        for (name, value) in [("DateStyle", "German"), ("TimeZone", "Asia/Tokyo"), ("IntervalStyle", "iso_8601")] {
+            let mut changed = settings();
+            changed.set(name, Some(value)).unwrap();
+            assert_ne!(changed.meaning(), settings().meaning(), "{name}");
         }
     }
 

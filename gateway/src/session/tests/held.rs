@@ -150,6 +150,19 @@ async fn values_are_part_of_what_is_approved_and_preparing_is_not_held() {
 }
 
 #[tokio::test]
+async fn what_constants_mean_is_part_of_what_is_approved() {
+    let text = "SELECT 1";
+    let world = World::with_policies(with_rows(&[text]), BY_OWNER);
+    let (mut client, _) = world.connect(&[]).await;
+    let id = ticket(&mut client, text).await;
+    approve(&world, "carol", &id).await;
+    client.query("SET DateStyle = 'German'").await;
+    assert_ne!(ticket(&mut client, text).await, id, "it is another day now");
+    client.query("RESET DateStyle").await;
+    assert!(client.query(text).await.contains(&"DataRow [\"1\"]".to_owned()));
+}
+
+#[tokio::test]
 async fn a_grant_survives_a_restart_and_not_a_change_of_the_policies() {
     let world = World::with_policies(Script::default(), BY_OWNER);
     let (mut client, _) = world.connect(&[]).await;
