@@ -26,7 +26,7 @@ pub use shadows::{Differences, Wanted};
 use crate::audit::Receipt;
 use crate::catalog::Snapshot;
 use crate::catalog::shadow::Visibility;
-use crate::plan::Model;
+use crate::plan::{self, Model};
 use visibilities::Visibilities;
 
 /// How long readiness waits for a source to answer.

@@ -278,6 +278,7 @@ pub struct Known {
     tables: BTreeMap<String, Vec<TableName>>,
     functions: BTreeMap<(String, String), BTreeSet<SourceName>>,
     forms: BTreeMap<(String, String), BTreeSet<String>>,
+    built_in: BTreeSet<&'static str>,
     columns: BTreeMap<TableName, BTreeMap<String, String>>,
     table_tags: BTreeSet<Tag>,
     column_tags: BTreeSet<Tag>,
@@ -310,6 +311,11 @@ impl Known {
         self.schemas.entry(schema.clone()).or_default().insert(source.clone());
         self.forms.entry((schema.clone(), name.clone())).or_default().insert(arguments.join(", "));
         self.functions.entry((schema, name)).or_default().insert(source);
+    }
+
+    /// Adds a function that every source has built in. Where none was added, any may be.
+    pub fn add_built_in(&mut self, name: &'static str) {
+        self.built_in.insert(name);
     }
 
     /// Adds a column of a table that was added; its type as PostgreSQL's `format_type` writes it.
@@ -471,11 +477,17 @@ impl Known {
         Err(Unknown(did_you_mean(schema, candidates)))
     }
 
-    /// Whether there is such a function in one of `sources`. Built-in functions, and names without a schema, which may
-    /// be meant to be built in, always pass.
+    /// Whether there is such a function in one of `sources`, or built in.
     pub(crate) fn check_function(&self, name: &ObjectName, sources: Sources<'_>) -> Result<(), Unknown> {
-        let Some(schema) = name.schema.as_deref().filter(|schema| *schema != "pg_catalog") else { return Ok(()) };
         let here = |known: &BTreeSet<SourceName>| known.iter().any(|source| covers(sources, source));
+        let Some(schema) = name.schema.as_deref().filter(|schema| *schema != "pg_catalog") else {
+            let other = || self.functions.iter().any(|((_, own), known)| **own == *name.name && here(known));
+            let may_be_other = name.schema.is_none() && (self.may_hold_anything(sources) || other());
+            return match self.built_in.is_empty() || self.built_in.contains(&*name.name) || may_be_other {
+                true => Ok(()),
+                false => Err(Unknown(did_you_mean(&name.name, self.built_in.iter().copied()))),
+            };
+        };
         let key = (schema.to_owned(), name.name.to_string());
         if self.may_hold_anything(sources) || self.functions.get(&key).is_some_and(here) {
             return Ok(());

@@ -200,6 +200,14 @@ pub struct ColumnUse {
     pub at: Place,
 }
 
+impl ColumnUse {
+    /// The tables of which this is a column: the one that is named, and those that its rows also belong to or come from.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &TableName> {
+        let TableFacts { name, parents, children, .. } = &*self.table;
+        std::iter::once(name).chain(parents).chain(children)
+    }
+}
+
 /// One call of a function.
 #[derive(Clone, Debug)]
 pub struct FunctionUse {

@@ -64,6 +64,8 @@ fn known() -> Known {
     }
     known.add_table_tag(Tag::new("internal"));
     known.add_column_tag(Tag::new("pii.ssn"));
+    known.add_built_in("count");
+    known.add_built_in("pg_sleep");
     known.add_group("finance".to_owned());
     known.add_role(Role::new("analyst"));
     known.all_people_are_known();

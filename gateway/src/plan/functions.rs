@@ -10,6 +10,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
+use passgate_policy::Known;
+
+use crate::statement::SYNTAX_FUNCTIONS;
+
 static PURE: LazyLock<HashMap<&'static str, Counts>> = LazyLock::new(|| {
     include_str!("pure_functions.txt")
         .lines()
@@ -179,6 +183,12 @@ pub(super) fn is_pure_in_every_form(name: &str) -> bool {
 /// Whether `pg_catalog` has a function of this name that does more than compute, as far as we know.
 pub(super) fn is_impure(name: &str) -> bool {
     OTHER.contains(name) || (name.starts_with("pg_") && !PURE.contains_key(name))
+}
+
+/// Adds what is built in to the names that policies may use.
+pub fn describe(known: &mut Known) {
+    let names = PURE.keys().chain(OTHER.iter()).chain(&SYNTAX_FUNCTIONS);
+    names.for_each(|name| known.add_built_in(name));
 }
 
 /// Whether `pg_catalog` has a function of this name.

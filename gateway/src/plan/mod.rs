@@ -41,6 +41,7 @@ use crate::statement::{self, Delivery, ExplainOptions, Kind, Statement, tree};
 
 pub use estimate::{Reading, read as read_estimate};
 pub use fetch::fetch;
+pub use functions::describe as describe_built_in;
 pub use introspect::SessionValues;
 pub use model::{Entry, Model, Unreadable, ViewBody};
 pub use policy_sql::PolicySqlReader;

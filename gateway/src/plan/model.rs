@@ -197,6 +197,15 @@ fn tagged(facts: &TableFacts, snapshot: &Snapshot, policies: &PolicySet) -> Tabl
             }
         }
     }
+    // Its rows are those of its parts too.
+    for child in &facts.children {
+        let entry = snapshot.relation(&child.schema, &child.table);
+        for column in &mut tagged.columns {
+            let of_child = entry.and_then(|entry| entry.facts.column(&column.name)).map(|column| &column.tags);
+            column.tags.extend(of_child.into_iter().flatten().cloned());
+            column.tags.extend(policies.tags_of_column(child, &column.name));
+        }
+    }
     if facts.kind != TableKind::Table {
         tagged.inherited_tags = tagged.tags.difference(&own).cloned().collect();
     }

@@ -17,7 +17,7 @@ use super::difference::Difference;
 use super::folder::{CATALOG, Folder};
 use super::{Rehearsed, Stage, cases, rehearse};
 use crate::catalog::Snapshot;
-use crate::plan::{Model, Rewriter};
+use crate::plan::{self, Model, Rewriter};
 use crate::statement::Limits;
 
 /// Lines for standard error.
@@ -36,6 +36,7 @@ impl Compiled {
         // Nothing leaves, so any secret does; what is shown of a hash has its salt taken out.
         let rewriter = Rewriter::new(Some(&Secret::new("rehearsal")));
         let mut known = passgate_policy::Known::new();
+        plan::describe_built_in(&mut known);
         snapshot.describe(&mut known);
         let policies = compile(&folder.policies, Some(&known), rewriter.sql())
             .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;

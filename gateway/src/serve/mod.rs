@@ -27,7 +27,7 @@ use crate::auth::{self, Methods};
 use crate::config::{Loaded, Problem, Severity};
 use crate::http;
 use crate::http::metrics::Metrics;
-use crate::plan::{Rewriter, Seen};
+use crate::plan::{self, Rewriter, Seen};
 use crate::server::Server;
 use crate::session::{PolicyStatus, Services};
 use crate::sources::Sources;
@@ -200,6 +200,7 @@ impl Running {
         let read =
             |known: &Known| policies::read(&self.settings_folder, &self.policies_folder, known, self.rewriter.sql());
         let mut names = Known::new();
+        plan::describe_built_in(&mut names);
         self.sources.names().for_each(|name| names.add_source(name.clone()));
         policies::add_people(&mut names, &self.methods);
         let policies = read(&names).map_err(|problems| {

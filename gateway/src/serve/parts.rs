@@ -11,7 +11,7 @@ use passgate_policy::Known;
 use crate::auth::{Methods, SignIn};
 use crate::catalog::Snapshot;
 use crate::config::{Loaded, Problem};
-use crate::plan::Rewriter;
+use crate::plan::{self, Rewriter};
 use crate::rehearsal::catalog::Document;
 
 /// Characters of the secret that hashes are made with: fewer could be tried out.
@@ -39,6 +39,7 @@ pub fn check(loaded: &Loaded) -> Result<Vec<Problem>, Vec<Problem>> {
 pub async fn connect(loaded: &Loaded) -> Result<Vec<String>, Vec<Problem>> {
     let (mut said, mut problems) = (Vec::new(), Vec::new());
     let mut known = Known::new();
+    plan::describe_built_in(&mut known);
     for (index, Source { connector, default_schema }) in sources(loaded)?.into_iter().enumerate() {
         let name = connector.name();
         known.add_source(name.clone());
@@ -96,6 +97,7 @@ impl Parts {
         let rewriter = keep(rewriter(loaded), &mut problems);
         // Nothing is read before somebody asks, so only the sources' names are known here; a reload knows what they hold.
         let mut known = Known::new();
+        plan::describe_built_in(&mut known);
         loaded.settings.databases.iter().for_each(|database| known.add_source(database.name.clone()));
         if let Some((methods, _)) = &sign_in {
             policies::add_people(&mut known, methods);

@@ -24,7 +24,7 @@ pub(crate) use flags::{FIRST_ACCESS, FULL_EXPORT, Flag};
 pub(crate) use names::{Name, Names, Operator as NameOperator, Subject as NameSubject};
 pub(crate) use numbers::{BYTES, CONFIDENCE, COST, Quantity, ROWS};
 pub(crate) use texts::{APPLICATION_NAME, AUTHENTICATION_METHOD, PURPOSE, STATEMENT_KIND, TextSubject};
-pub(crate) use time::{Moment, time_zone};
+pub(crate) use time::{Moment, date, time_zone};
 pub(crate) use triggers::{Index, Key, Trigger, rarest};
 pub(crate) use truth::Truth;
 pub(crate) use user::{EMAIL, NAME, SUBJECT, TENANT, claim_fact, fact as membership_fact, groups, roles};
@@ -70,7 +70,8 @@ const SUBJECTS: [Subject; 17] = [
         Shape::Object(names::OPERATORS),
         names::compile,
         "The columns that can reach the answer or shape it, by `table.column` in any schema or `schema.table.column`. \
-         A column of a table that a view reads counts for all operators except `only`.",
+         A column of a table that a view reads, and the same column of the parents and parts of a table, counts for all \
+         operators except `only`.",
     ),
     subject(
         "functions_referenced",

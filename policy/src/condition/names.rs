@@ -312,8 +312,9 @@ impl Subject {
                 texts.extend(used.closure().map(|facts| written_part(&facts.name.schema).into_owned()));
             }
             (Self::Columns, Item::Column(used)) => {
-                let TableName { schema, table, .. } = &used.table.name;
-                texts.insert(format!("{}.{}", qualified(schema, table), written_part(&used.column)));
+                let column = written_part(&used.column);
+                let full = |name: &TableName| format!("{}.{column}", qualified(&name.schema, &name.table));
+                texts.extend(used.tables().map(full));
             }
             (Self::Functions, Item::Function(used)) => {
                 texts.insert(qualified(&used.schema, &used.name));
@@ -370,8 +371,8 @@ impl Name {
         }
     }
 
-    fn is_column(&self, used: &ColumnUse) -> bool {
-        matches!(self, Self::Column(name) if name.matches(&used.table.name, &used.column))
+    fn is_column(&self, table: &TableName, column: &str) -> bool {
+        matches!(self, Self::Column(name) if name.matches(table, column))
     }
 
     fn is_function(&self, used: &FunctionUse) -> bool {
@@ -395,7 +396,9 @@ impl<'r> Item<'r> {
                 self.tags().any(|(tag, _)| names.iter().any(|name| name.covers(tag)))
             }
             Self::Table(used) => used.closure().any(|facts| names.iter().any(|name| name.is_table(&facts.name))),
-            Self::Column(used) => names.iter().any(|name| name.is_column(used)),
+            Self::Column(used) => {
+                used.tables().any(|table| names.iter().any(|name| name.is_column(table, &used.column)))
+            }
             Self::Function(used) => names.iter().any(|name| name.is_function(used)),
             Self::Source(source) => names.iter().any(|name| name.is_source(source)),
         }
@@ -408,6 +411,7 @@ impl<'r> Item<'r> {
                 self.tags().any(|(tag, _)| !names.iter().any(|name| name.covers(tag)))
             }
             Self::Table(used) => !names.iter().any(|name| name.is_table(used.name())),
+            Self::Column(used) => !names.iter().any(|name| name.is_column(&used.table.name, &used.column)),
             _ => !self.reaches(subject, names),
         }
     }

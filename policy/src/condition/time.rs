@@ -208,7 +208,8 @@ fn time_of_day(written: &str) -> Result<u32, (String, Option<String>)> {
     if minute < 60 && minutes <= MINUTES_OF_A_DAY { Ok(minutes) } else { Err(fault()) }
 }
 
-fn date(written: &str) -> Result<NaiveDate, (String, Option<String>)> {
+/// Reads a date, or says why it is none.
+pub(crate) fn date(written: &str) -> Result<NaiveDate, (String, Option<String>)> {
     let shaped = written.len() == 10 && written.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
     written
         .parse::<NaiveDate>()

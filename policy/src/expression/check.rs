@@ -11,7 +11,7 @@ use super::parse::{Expr, Kind, Operator};
 use super::value::{Domain, Type};
 use super::variables::{Of, TIME, TimeField, VARIABLES, Variable};
 use crate::Known;
-use crate::condition::{Name, NameSubject, Reading, network, time_zone};
+use crate::condition::{Name, NameSubject, Reading, date, network, time_zone};
 use crate::fields::Text;
 use crate::problem::did_you_mean;
 
@@ -204,7 +204,7 @@ impl<'c, 'r, 'k> Checker<'c, 'r, 'k> {
             },
             _ => self.computed(operator, &left_type, &right_type, at)?,
         };
-        if matches!(operator, Operator::Equal | Operator::NotEqual | Operator::In) {
+        if given == Type::Bool {
             self.check_texts((left, &left_type), (right, &right_type));
         }
         self.check_number(operator, &left_node, (&right_node, right.at));
@@ -279,6 +279,10 @@ impl<'c, 'r, 'k> Checker<'c, 'r, 'k> {
                     self.fault::<()>(at, format!("it is never \"{text}\""), Some(suggestion));
                 }
             }
+            Domain::Date => {
+                self.reading.read(&part, date);
+            }
+            Domain::Address => self.check_address(text, at),
             Domain::Group => self.reading.check_member("groups", &part, Known::check_group),
             Domain::Role => self.reading.check_member("roles", &part, Known::check_role),
             Domain::Name(subject) => {
@@ -287,6 +291,17 @@ impl<'c, 'r, 'k> Checker<'c, 'r, 'k> {
                 }
             }
         }
+    }
+
+    /// Reports what is no address as `client_address` is written.
+    fn check_address(&mut self, text: &str, at: usize) {
+        let address = text.parse::<std::net::IpAddr>().map(|address| address.to_canonical().to_string());
+        let suggestion = match address {
+            Ok(canonical) if canonical == text => return,
+            Ok(canonical) => format!("write '{canonical}'"),
+            Err(_) => "write client_address.inNetwork('10.0.0.0/8') for a network".to_owned(),
+        };
+        self.fault::<()>(at, format!("it is never \"{text}\""), Some(suggestion));
     }
 
     /// Reports a name that is not written as the lists hold it.

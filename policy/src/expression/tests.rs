@@ -446,7 +446,7 @@ fn condition_text() -> impl Strategy<Value = String> {
         "time.weekday",
         "user.claims.region",
         "'a' + 'na'",
-        "time.date",
+        "string(time.date)",
     ]);
     let list = select(vec![
         "user.groups",

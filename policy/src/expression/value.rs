@@ -34,6 +34,10 @@ pub(crate) enum Domain {
     Role,
     /// One of these words.
     Words(&'static [&'static str]),
+    /// A day, as `2026-11-21`: written otherwise, a text compares with it and means nothing.
+    Date,
+    /// An address, in its shortest form.
+    Address,
 }
 
 impl Type {

@@ -173,7 +173,8 @@ impl Variable {
             Of::Groups => texts(Domain::Group),
             Of::Roles => texts(Domain::Role),
             Of::Text(subject) if !subject.words.is_empty() => Type::Text(Domain::Words(subject.words)),
-            Of::Text(_) | Of::Address => Type::Text(Domain::Any),
+            Of::Text(_) => Type::Text(Domain::Any),
+            Of::Address => Type::Text(Domain::Address),
             Of::Number(_) => Type::Double,
             Of::Flag(_) => Type::Bool,
             Of::Claims => Type::Dynamic,
@@ -258,7 +259,7 @@ impl TimeField {
         match self {
             Self::Hour | Self::Minute => Type::Int,
             Self::Weekday => Type::Text(Domain::Words(WEEKDAYS)),
-            Self::Date => Type::Text(Domain::Any),
+            Self::Date => Type::Text(Domain::Date),
         }
     }
 
