@@ -216,8 +216,9 @@ impl Pass {
         let relation = std::mem::take(&mut self.frame.relation);
         let folded = if word.quote_style.is_none() { word.value.to_ascii_lowercase() } else { String::new() };
         match folded.as_str() {
+            "from" if self.compares() => self.take(1),
             "from" => {
-                self.frame.from = !self.frame.syntax && !self.follows(&["distinct"]);
+                self.frame.from = !self.frame.syntax;
                 self.frame.relation = self.frame.from;
                 self.take(1);
             }
@@ -263,6 +264,12 @@ impl Pass {
             _ if relation && may_be_name(word) => self.relation_name(),
             _ => self.take(1),
         }
+    }
+
+    /// Whether `IS DISTINCT` or `IS NOT DISTINCT` was said last.
+    fn compares(&self) -> bool {
+        let before = self.said.len().checked_sub(2).and_then(|place| self.said.get(place));
+        self.follows(&["distinct"]) && before.is_some_and(|before| is(&before.token, "is") || is(&before.token, "not"))
     }
 
     /// Whether a string, or a length and a string, comes behind the next word.
