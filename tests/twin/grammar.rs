@@ -220,8 +220,8 @@ impl Grammar<'_> {
         if row && self.chance(5) {
             return format!("({}).{name}", source.qualifiers[0]);
         }
-        // The function of that name is meant where there is one of its own.
-        if row && column.name != "band" && self.chance(1) {
+        // Not what is also a function that takes a row, or is one of the warehouse's own.
+        if row && !["band", "rank"].contains(&column.name.as_str()) && self.chance(1) {
             return format!("{name}({})", source.qualifiers[0]);
         }
         let qualifier = self.pick(&source.qualifiers);

@@ -145,7 +145,7 @@ impl Grammar<'_> {
         let operator = self.pick(&["&&", "@>", "<@", "="]);
         match self.below(3) {
             0 => format!("{column} {operator} {list}"),
-            1 => format!("'night' = ANY ({column})"),
+            1 => format!("'night' = ANY (({column})::text[])"),
             _ => format!("({column})[1] = 'night'"),
         }
     }
