@@ -1,19 +1,26 @@
 //! What stands between sessions and sinks: batches, refusals, and outcomes that must not be lost.
 //!
-//! A session puts its line in the queue; whoever finds nobody writing writes everything that is queued by then as one
-//! batch, and the others sleep until theirs is written, so a slow disk costs one wait for many records. A batch is taken whole or not at
-//! all. When a required sink fails, lines that promise something (a statement about to run, a sign-in) are refused,
+//! A session puts its line in the queue and leaves the other tasks of its thread a turn to put theirs there; then
+//! everything that is queued is written as one batch, and the others sleep until theirs is written. So a busy gateway
+//! and a slow disk cost one write for many records. An outcome, which nobody waits for, goes with the next batch, or
+//! soon alone. A batch is taken whole or not at all. When a required sink fails, lines that promise something (a statement about to run, a sign-in) are refused,
 //! while outcomes, whose statements have run already, wait in memory and are written first when the sink is back.
 //! There is room for every one of them, because a statement reserves the room for its outcome before it may run.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use super::Error;
 use super::record::{Body, Fragment, Outcome, Status, notice};
 use super::sinks::Sink;
+
+/// How long an outcome may wait for a batch to go with.
+const OUTCOME_WAIT_MAX: Duration = Duration::from_millis(10);
 
 /// Room for an outcome that is still to come; given back when dropped.
 #[derive(Debug)]
@@ -70,13 +77,18 @@ struct Queue {
     entries: Vec<Entry>,
     /// Whether somebody is writing a batch.
     writing: bool,
+    /// Whether somebody will write what is queued once the others have had their turn.
+    led: bool,
+    /// Whether somebody will write what is queued a little later.
+    scheduled: bool,
 }
 
 /// The queue and the sinks.
 pub(super) struct Journal {
     queue: Mutex<Queue>,
-    /// Told whenever a batch has been written.
+    /// Told whenever a batch has been written: threads, and tasks.
     written: Condvar,
+    settled: Notify,
     sinks: Mutex<Vec<Installed>>,
     may_wait: bool,
     reserved: Arc<AtomicUsize>,
@@ -99,6 +111,7 @@ impl Journal {
         Self {
             queue: Mutex::default(),
             written: Condvar::new(),
+            settled: Notify::new(),
             sinks: Mutex::new(sinks),
             may_wait,
             reserved: Arc::default(),
@@ -120,10 +133,79 @@ impl Journal {
         self.submit(body, EntryKind::Promise { undo })
     }
 
-    /// Writes a line that tells what has happened, now or as soon as a sink can take it.
-    pub(super) fn tell(&self, body: Body, room: Arc<Reservation>) {
-        // Where it was not taken it waits in the backlog, and the failure has been logged.
-        let _ = self.submit(body, EntryKind::Outcome { room });
+    /// The same, in one batch with what the other tasks of this thread have to write now.
+    ///
+    /// Dropped halfway, the line may or may not be written.
+    pub(super) async fn promise_together(&self, body: Body, undo: Option<Fragment>) -> Result<(), Error> {
+        let answer = Answer::default();
+        let entry = Entry { body, kind: EntryKind::Promise { undo }, answer: answer.clone() };
+        let leads = {
+            let mut queue = locked(&self.queue);
+            queue.entries.push(entry);
+            !std::mem::replace(&mut queue.led, true)
+        };
+        if leads {
+            // Whatever becomes of this task, the others' lines are written.
+            let lead = Lead(self);
+            tokio::task::yield_now().await;
+            drop(lead);
+        }
+        loop {
+            let mut settled = pin!(self.settled.notified());
+            // From here on no notification is missed.
+            settled.as_mut().enable();
+            match answer.get() {
+                Some(result) => return result.clone(),
+                None => settled.await,
+            }
+        }
+    }
+
+    /// Writes a line that tells what has happened, with the next batch, within [`OUTCOME_WAIT_MAX`], or as soon as a
+    /// sink can take it.
+    pub(super) fn tell(self: &Arc<Self>, body: Body, room: Arc<Reservation>) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            // Where it was not taken it waits in the backlog, and the failure has been logged.
+            let _ = self.submit(body, EntryKind::Outcome { room });
+            return;
+        };
+        let entry = Entry { body, kind: EntryKind::Outcome { room }, answer: Answer::default() };
+        let scheduled = {
+            let mut queue = locked(&self.queue);
+            queue.entries.push(entry);
+            std::mem::replace(&mut queue.scheduled, true)
+        };
+        if !scheduled {
+            let journal = Arc::clone(self);
+            runtime.spawn(async move {
+                tokio::time::sleep(OUTCOME_WAIT_MAX).await;
+                locked(&journal.queue).scheduled = false;
+                journal.write_queued();
+            });
+        }
+    }
+
+    /// Writes what is queued by now.
+    fn write_queued(&self) {
+        let write = || {
+            let mut queue = locked(&self.queue);
+            while queue.writing {
+                queue = self.written.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            }
+            self.write_as_batch(queue);
+        };
+        if self.may_wait && on_a_worker() { tokio::task::block_in_place(write) } else { write() }
+    }
+
+    fn write_as_batch(&self, mut queue: MutexGuard<'_, Queue>) {
+        let batch = std::mem::take(&mut queue.entries);
+        if batch.is_empty() {
+            return;
+        }
+        queue.writing = true;
+        drop(queue);
+        let _turn = Turn(self);
+        write_batch(&mut locked(&self.sinks), batch);
     }
 
     fn submit(&self, body: Body, kind: EntryKind) -> Result<(), Error> {
@@ -140,11 +222,7 @@ impl Journal {
             queue = self.written.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         if answer.get().is_none() {
-            queue.writing = true;
-            let batch = std::mem::take(&mut queue.entries);
-            drop(queue);
-            let _turn = Turn(self);
-            write_batch(&mut locked(&self.sinks), batch);
+            self.write_as_batch(queue);
         }
         // Whoever wrote the batch has answered; were an answer ever missing, nothing would be known to be written.
         answer.get().cloned().unwrap_or_else(|| Err(Error::unanswered()))
@@ -158,11 +236,25 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         locked(&self.0.queue).writing = false;
         self.0.written.notify_all();
+        self.0.settled.notify_waiters();
+    }
+}
+
+/// The promise to write what is queued; kept when dropped, whatever happens.
+struct Lead<'a>(&'a Journal);
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        locked(&self.0.queue).led = false;
+        self.0.write_queued();
     }
 }
 
 impl Drop for Journal {
     fn drop(&mut self) {
+        let queue = self.queue.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let told = std::mem::take(&mut queue.entries);
+        write_batch(self.sinks.get_mut().unwrap_or_else(PoisonError::into_inner), told);
         for sink in self.sinks.get_mut().unwrap_or_else(PoisonError::into_inner) {
             if !sink.backlog.is_empty() && sink.append(&[]).is_err() {
                 tracing::error!(sink = sink.name, lines = sink.backlog.len(), "audit outcomes lost: never written");

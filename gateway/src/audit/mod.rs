@@ -265,6 +265,23 @@ impl Audit {
         Ok(Receipt(Some(Open { journal, fragment, room, witness: None, started: Instant::now() })))
     }
 
+    /// The same, written together with what other tasks record at this moment. Dropped halfway, the statement counts as
+    /// abandoned.
+    pub async fn open_together(&self, record: Record) -> Result<Receipt, Error> {
+        let fragment = Fragment::new(&record, self.query_bytes_max);
+        let room = self.journal.reserve(fragment.len().saturating_add(OUTCOME_BYTES))?;
+        let (journal, started) = (self.journal.clone(), Instant::now());
+        let mut receipt = Receipt(Some(Open { journal, fragment: fragment.clone(), room, witness: None, started }));
+        match self.journal.promise_together(fragment.started(), Some(fragment)).await {
+            Ok(()) => Ok(receipt),
+            Err(error) => {
+                // What was refused has no outcome.
+                receipt.0 = None;
+                Err(error)
+            }
+        }
+    }
+
     /// Records something that is complete as it stands: a sign-in, a denial, a statement that failed before it ran.
     pub fn note(&self, record: Record, outcome: Outcome) -> Result<(), Error> {
         let fragment = Fragment::new(&record, self.query_bytes_max);

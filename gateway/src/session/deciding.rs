@@ -285,7 +285,7 @@ impl Session<Ready> {
             validation: "allowed".to_owned(),
             ..held.clone()
         };
-        let receipt = services.audit.open(record).map_err(Failure::statement)?;
+        let receipt = services.audit.open_together(record).await.map_err(Failure::statement)?;
         let mut running = Running::recorded(receipt, None);
         let snapshot = model.snapshot();
         let bytes_of =

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Statement ── resolve ── request ── decide ── rewrite ──► Permitted<Query>     (deciding)
-//! Permitted<Query> ── audit.open ── checkout ── start ──► Running              (run)
+//! Permitted<Query> ── audit.open_together ── checkout ── start ──► Running              (run)
 //! ```
 //!
 //! What is refused or fails before it runs is recorded too, then answered; what cannot be recorded is refused.
@@ -201,7 +201,7 @@ impl Session<Ready> {
         location: Location<'_>,
         record: Record,
     ) -> Result<Description, Failure> {
-        let receipt = self.services.audit.open(record).map_err(Failure::statement)?;
+        let receipt = self.services.audit.open_together(record).await.map_err(Failure::statement)?;
         let mut running = Running::recorded(receipt, None);
         let described = self.describe_there(query, location, &mut running).await;
         match &described {
@@ -290,7 +290,7 @@ impl Session<Ready> {
     ) -> Result<Running, Failure> {
         let Permission { query, standing, warnings, used, on_kept_connection, shadowed } = permission;
         let noted = (!used.is_empty()).then(|| record.clone());
-        let receipt = match self.services.audit.open(record) {
+        let receipt = match self.services.audit.open_together(record).await {
             Ok(receipt) => receipt,
             Err(error) => {
                 self.give_back(&used, noted.as_ref()).await;
