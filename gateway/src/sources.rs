@@ -14,6 +14,7 @@ use passgate_connectors::{
     TransactionStatus, Witness,
 };
 use passgate_policy::{Facts, Identity, Known, Permitted, PolicySet, SourceName};
+use tokio::sync::watch;
 
 mod discretion;
 mod estimates;
@@ -76,12 +77,16 @@ pub struct Sources {
     estimates: Estimates,
     estimate_wait: Duration,
     shadows: shadows::Room,
+    /// Counts how often a source was read.
+    readings: watch::Sender<u64>,
 }
 
 impl Sources {
     /// Takes the sources in. Connects to none of them yet.
     pub fn new(config: &Config, sources: Vec<Source>) -> Self {
-        let entries = sources.into_iter().map(|source| (source.connector.name().clone(), Entry::new(config, source)));
+        let readings = watch::Sender::new(0);
+        let entry = |source: Source| (source.connector.name().clone(), Entry::new(config, source, readings.clone()));
+        let entries = sources.into_iter().map(entry);
         Self {
             entries: entries.collect(),
             reachable_for: Duration::from_secs(config.reachable_seconds),
@@ -92,12 +97,18 @@ impl Sources {
             ),
             estimate_wait: Duration::from_millis(config.estimate_wait_ms),
             shadows: shadows::Room::default(),
+            readings,
         }
     }
 
     /// What the sources' estimates are worth.
     pub fn estimates(&self) -> &Estimates {
         &self.estimates
+    }
+
+    /// Tells whenever a source was read.
+    pub fn readings(&self) -> watch::Receiver<u64> {
+        self.readings.subscribe()
     }
 
     /// How long a source may take to estimate a statement.
@@ -293,6 +304,7 @@ struct Entry {
     /// Held by whoever makes a model.
     modelling: tokio::sync::Mutex<()>,
     visibilities: Visibilities,
+    readings: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -312,7 +324,7 @@ struct Held {
 }
 
 impl Entry {
-    fn new(config: &Config, source: Source) -> Arc<Self> {
+    fn new(config: &Config, source: Source, readings: watch::Sender<u64>) -> Arc<Self> {
         Arc::new(Self {
             connector: source.connector,
             default_schema: source.default_schema,
@@ -322,6 +334,7 @@ impl Entry {
             reading: Arc::default(),
             modelling: tokio::sync::Mutex::default(),
             visibilities: Visibilities::default(),
+            readings,
         })
     }
 
@@ -405,6 +418,10 @@ impl Entry {
                 }
                 state.due_at = Some(now + self.retry_after);
             }
+        }
+        drop(state);
+        if result.is_ok() {
+            self.readings.send_modify(|count| *count += 1);
         }
         result
     }

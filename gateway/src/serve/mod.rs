@@ -13,26 +13,26 @@ mod policies;
 mod readiness;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use passgate_policy::{Known, PolicySet, Role, SourceName};
+use passgate_policy::{Role, SourceName};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::approvals::Approvals;
 use crate::audit::Audit;
-use crate::auth::{self, Methods};
-use crate::config::{Loaded, Problem, Severity};
+use crate::auth;
+use crate::config::{Loaded, Problem};
 use crate::http;
 use crate::http::metrics::Metrics;
-use crate::plan::{self, Rewriter, Seen};
+use crate::plan::Seen;
 use crate::server::Server;
-use crate::session::{PolicyStatus, Services};
+use crate::session::Services;
 use crate::sources::Sources;
 use crate::store::Store;
 use parts::Parts;
+use policies::Enforcement;
 use readiness::Ready;
 
 pub use parts::{catalog, check, connect};
@@ -41,13 +41,9 @@ pub use parts::{catalog, check, connect};
 pub struct Running {
     addresses: Vec<SocketAddr>,
     server: Arc<Server>,
-    methods: Methods,
     sources: Arc<Sources>,
-    policies: watch::Sender<Arc<PolicySet>>,
-    rewriter: Arc<Rewriter>,
-    policy_status: watch::Sender<PolicyStatus>,
-    settings_folder: PathBuf,
-    policies_folder: PathBuf,
+    enforcement: Arc<Enforcement>,
+    names: JoinHandle<()>,
     drain: Duration,
     http: Option<Http>,
 }
@@ -110,18 +106,23 @@ pub async fn start(loaded: &Loaded) -> Result<Running, Vec<Problem>> {
         .await
         .map_err(|error| vec![loaded.problem(&["listeners"], format!("listeners: {error}"), None)])?;
     let server = Arc::new(server);
+    let enforcement = Arc::new(Enforcement {
+        settings_folder: loaded.folder.clone(),
+        policies_folder: settings.policies.folder.clone(),
+        methods: parts.methods,
+        sources: sources.clone(),
+        rewriter: parts.rewriter,
+        policies,
+        status: policy_status,
+    });
     let ready = Arc::new(Ready { server: server.clone(), sources: sources.clone() });
     let http = http.zip(metrics).map(|((address, http), metrics)| Http::start(address, http, ready, metrics));
     Ok(Running {
         addresses: server.addresses(),
         server,
-        methods: parts.methods,
         sources,
-        policies,
-        rewriter: parts.rewriter,
-        policy_status,
-        settings_folder: loaded.folder.clone(),
-        policies_folder: settings.policies.folder.clone(),
+        names: tokio::spawn(Arc::clone(&enforcement).watch_names()),
+        enforcement,
         drain: Duration::from_secs(settings.limits.server.drain_seconds),
         http,
     })
@@ -173,8 +174,8 @@ impl Running {
     pub fn reload(&self) -> Result<(), Vec<String>> {
         let attempts = [
             // First, because policies may name groups that only the new people are in.
-            ("people", self.methods.reload().map_err(|problems| texts(&problems))),
-            ("policies", self.reload_policies()),
+            ("people", self.enforcement.methods.reload().map_err(|problems| texts(&problems))),
+            ("policies", self.enforcement.reload().map_err(|problems| texts(&problems))),
             ("certificates", self.server.reload_certificates().map_err(|error| vec![error.to_string()])),
         ];
         // What the sources hold may be why somebody asks; they are read at their next use.
@@ -196,35 +197,10 @@ impl Running {
         if wrong.is_empty() { Ok(()) } else { Err(wrong) }
     }
 
-    fn reload_policies(&self) -> Result<(), Vec<String>> {
-        let read =
-            |known: &Known| policies::read(&self.settings_folder, &self.policies_folder, known, self.rewriter.sql());
-        let mut names = Known::new();
-        plan::describe_built_in(&mut names);
-        self.sources.names().for_each(|name| names.add_source(name.clone()));
-        policies::add_people(&mut names, &self.methods);
-        let policies = read(&names).map_err(|problems| {
-            let refused = policies::reload(&self.settings_folder, false, &problems);
-            self.policy_status.send_modify(|status| status.reload = Some(refused));
-            texts(&problems)
-        })?;
-        // What a source holds may have changed since it was read, so a name it lacks is told and not refused.
-        let mut known = self.sources.known();
-        policies::add_people(&mut known, &self.methods);
-        let mut unknown = read(&known).err().unwrap_or_default();
-        for problem in &mut unknown {
-            problem.severity = Severity::Warning;
-            tracing::warn!(%problem, "a policy names what no source is known to have");
-        }
-        let status = policies.status(Some(policies::reload(&self.settings_folder, true, &unknown)));
-        self.policies.send_replace(Arc::new(policies.in_force()));
-        self.policy_status.send_replace(status);
-        Ok(())
-    }
-
     /// Ends the gateway: no new sessions, running statements may finish within the deadline of the settings, then
     /// every session is told 57P01. `/readyz` says so until the last one is gone.
     pub async fn drain(self) {
+        self.names.abort();
         self.server.drain(self.drain).await;
         if let Some(http) = self.http {
             // It may have ended already, of itself.

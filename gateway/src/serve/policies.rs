@@ -1,13 +1,17 @@
 //! The policy folder, read and compiled.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use passgate_policy::{Known, PolicySet, Sql};
+use tokio::sync::watch;
 
 use crate::auth::Methods;
 use crate::config::{Place, Problem, Severity};
+use crate::plan::{self, Rewriter};
 use crate::rehearsal::folder::{Folder, Unreadable};
 use crate::session::{PolicyStatus, Reload};
+use crate::sources::Sources;
 
 /// Policies, and what their author should know although they can be used.
 pub(super) struct Policies {
@@ -20,12 +24,14 @@ pub(super) struct Policies {
 impl Policies {
     /// What `passgate.policy_status` shows of them.
     pub(super) fn status(&self, reload: Option<Reload>) -> PolicyStatus {
+        let unknown = Vec::new();
         PolicyStatus {
             revision: self.set.revision().to_string(),
             loaded_at: now(),
             files: self.files,
             policies: self.set.count(),
             reload,
+            unknown,
         }
     }
 
@@ -39,8 +45,84 @@ impl Policies {
     }
 }
 
-/// What came of a reload, with where its problems are, each file as the settings name it.
-pub(super) fn reload(settings_folder: &Path, is_taken: bool, problems: &[Problem]) -> Reload {
+/// The policies in force, and what replaces them.
+pub(super) struct Enforcement {
+    pub(super) settings_folder: PathBuf,
+    pub(super) policies_folder: PathBuf,
+    pub(super) methods: Methods,
+    pub(super) sources: Arc<Sources>,
+    pub(super) rewriter: Arc<Rewriter>,
+    pub(super) policies: watch::Sender<Arc<PolicySet>>,
+    pub(super) status: watch::Sender<PolicyStatus>,
+}
+
+impl Enforcement {
+    /// Reads the folder again. A set with any problem is not taken, and a name that no source has is one.
+    pub(super) fn reload(&self) -> Result<(), Vec<Problem>> {
+        match self.read(self.sources.known()) {
+            Ok(policies) => {
+                let status = policies.status(Some(Reload { at: now(), is_taken: true, problems: Vec::new() }));
+                self.policies.send_replace(Arc::new(policies.in_force()));
+                self.status.send_replace(status);
+                Ok(())
+            }
+            Err(problems) => {
+                let refused = Reload { at: now(), is_taken: false, problems: self.places(&problems) };
+                self.status.send_modify(|status| status.reload = Some(refused));
+                Err(problems)
+            }
+        }
+    }
+
+    /// Holds the policies in force against what the sources have, whenever one was read: a gateway that starts does not
+    /// know it yet. What is in force stays; that it governs nothing is said wherever somebody may look.
+    pub(super) async fn watch_names(self: Arc<Self>) {
+        let mut readings = self.sources.readings();
+        while readings.changed().await.is_ok() {
+            let enforcement = Arc::clone(&self);
+            // Compiling may take a while.
+            let checked = tokio::task::spawn_blocking(move || enforcement.check_names()).await;
+            if checked.is_err() {
+                tracing::error!("the names in the policies could not be checked");
+            }
+        }
+    }
+
+    fn check_names(&self) {
+        let mut sources = Known::new();
+        plan::describe_built_in(&mut sources);
+        self.sources.names().for_each(|name| sources.add_source(name.clone()));
+        let on_disk = self.read(sources);
+        let in_force = self.policies.borrow().revision().clone();
+        if !on_disk.is_ok_and(|policies| *policies.set.revision() == in_force) {
+            // Edited since, and not reloaded.
+            return;
+        }
+        let unknown = self.read(self.sources.known()).err().unwrap_or_default();
+        metrics::gauge!("passgate_policy_unknown_names").set(unknown.len() as f64);
+        let places = self.places(&unknown);
+        let is_news = self.status.send_if_modified(|status| {
+            let is_news = status.unknown != places;
+            status.unknown = places;
+            is_news
+        });
+        for problem in unknown.iter().filter(|_| is_news) {
+            tracing::error!(%problem, "a policy in force names what no source has, and governs nothing by that name");
+        }
+    }
+
+    fn read(&self, mut known: Known) -> Result<Policies, Vec<Problem>> {
+        add_people(&mut known, &self.methods);
+        read(&self.settings_folder, &self.policies_folder, &known, self.rewriter.sql())
+    }
+
+    /// Where problems are, each file as the settings name it.
+    fn places(&self, problems: &[Problem]) -> Vec<String> {
+        places(&self.settings_folder, problems)
+    }
+}
+
+fn places(settings_folder: &Path, problems: &[Problem]) -> Vec<String> {
     let place = |problem: &Problem| {
         let file = Path::new(&problem.file);
         let file = file.strip_prefix(settings_folder).unwrap_or(file).display();
@@ -49,7 +131,7 @@ pub(super) fn reload(settings_folder: &Path, is_taken: bool, problems: &[Problem
             line => format!("{file}:{line}:{}", problem.at.column),
         }
     };
-    Reload { at: now(), is_taken, problems: problems.iter().map(place).collect() }
+    problems.iter().map(place).collect()
 }
 
 fn now() -> i64 {

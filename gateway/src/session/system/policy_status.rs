@@ -7,10 +7,10 @@ use crate::session::ready::Ready;
 pub(super) const ROW: Row = Row {
     name: "policy_status",
     form: Form::Relation,
-    manual: "The policies in force and the last reload, for everybody. `reload` is `none`, `taken` or `refused`. Of \
-             problems it shows where they are; what they are is in the log, since the names in them may not be \
-             everybody's to know. Where a reload was taken, they are names that no source is known to have: what \
-             governs such a table or column governs nothing.",
+    manual: "The policies in force and the last reload, for everybody. `reload` is `none`, `taken` or `refused`. `problems` \
+             shows where those are that kept the last reload from being taken, and `unknown_names` where policies in \
+             force name what no source has, by which they govern nothing. What they are is in the log, since the \
+             names in them may not be everybody's to know.",
     columns: &[
         column("revision", Type::Text),
         column("loaded_at", Type::Moment),
@@ -19,6 +19,7 @@ pub(super) const ROW: Row = Row {
         column("reloaded_at", Type::Moment),
         column("reload", Type::Text),
         column("problems", Type::Text),
+        column("unknown_names", Type::Text),
     ],
     produce: |session, _, _| Box::pin(rows(session)),
 };
@@ -36,6 +37,8 @@ pub struct PolicyStatus {
     pub policies: usize,
     /// The last reload, if there was one.
     pub reload: Option<Reload>,
+    /// Where policies in force name what no source has, as far as the sources were read: `policies/a.json:3:5`.
+    pub unknown: Vec<String>,
 }
 
 /// What came of a reload.
@@ -45,8 +48,7 @@ pub struct Reload {
     pub at: i64,
     /// Whether it was taken.
     pub is_taken: bool,
-    /// Where the problems are that kept it from being taken, or else the names that no source is known to have:
-    /// `policies/a.json:3:5`.
+    /// Where the problems are that kept it from being taken: `policies/a.json:3:5`.
     pub problems: Vec<String>,
 }
 
@@ -59,9 +61,7 @@ async fn rows(session: &mut Session<Ready>) -> Rows {
     let (at, reload, problems) = match &status.reload {
         None => (Value::Null, "none", Value::Null),
         Some(Reload { at, is_taken, problems }) => {
-            let shown: Vec<&str> = problems.iter().take(PROBLEMS_MAX).map(String::as_str).collect();
-            let shown = if shown.is_empty() { Value::Null } else { Value::Text(shown.join("\n")) };
-            (Value::seconds(*at), if *is_taken { "taken" } else { "refused" }, shown)
+            (Value::seconds(*at), if *is_taken { "taken" } else { "refused" }, listed(problems))
         }
     };
     Ok(vec![vec![
@@ -72,5 +72,11 @@ async fn rows(session: &mut Session<Ready>) -> Rows {
         at,
         Value::Text(reload.to_owned()),
         problems,
+        listed(&status.unknown),
     ]])
+}
+
+fn listed(places: &[String]) -> Value {
+    let shown: Vec<&str> = places.iter().take(PROBLEMS_MAX).map(String::as_str).collect();
+    if shown.is_empty() { Value::Null } else { Value::Text(shown.join("\n")) }
 }
