@@ -92,6 +92,8 @@ pub enum Control {
     Begin {
         /// The isolation level asked for.
         isolation: Option<Isolation>,
+        /// Whether it may wait for a moment in which it cannot fail (DEFERRABLE).
+        deferrable: bool,
     },
     /// Commits.
     Commit,
@@ -112,7 +114,9 @@ pub enum Control {
 /// A transaction's isolation level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isolation {
-    /// READ COMMITTED (and READ UNCOMMITTED, which PostgreSQL treats alike).
+    /// READ UNCOMMITTED, which PostgreSQL treats as READ COMMITTED.
+    ReadUncommitted,
+    /// READ COMMITTED.
     ReadCommitted,
     /// REPEATABLE READ.
     RepeatableRead,

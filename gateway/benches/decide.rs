@@ -94,9 +94,11 @@ fn ours(rules: usize, spend: Duration, show: &dyn Fn(&str, Duration)) {
 fn seen_before(model: &Arc<Model>, policies: &PolicySet, identity: &Arc<Identity>, spend: Duration) -> Duration {
     let (seen, limits) = (Seen::new(64 << 20), Limits::default());
     let context = Context::of(identity, &Facts::default());
+    let schemas: Arc<[String]> = [String::from("public")].into();
     let asked = || {
         let statement = seen.statements(STATEMENT, &limits).unwrap().first().cloned().unwrap();
-        Question { statement, parameter_types: Arc::default(), model: Arc::clone(model), context, minute: 0 }
+        let (parameter_types, schemas) = (Arc::default(), Arc::clone(&schemas));
+        Question { statement, parameter_types, model: Arc::clone(model), schemas, context, minute: 0 }
     };
     let question = asked();
     let plan = plan::resolve(&question.statement, model).unwrap();

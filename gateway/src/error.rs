@@ -5,6 +5,7 @@
 //! Source: <https://www.postgresql.org/docs/current/error-style-guide.html>.
 
 use passgate_connectors::{Error as SourceError, ServerMessage};
+use passgate_policy::Place;
 
 /// An error that may be shown to the person on the other end.
 pub trait ClientError {
@@ -21,6 +22,16 @@ pub trait ClientError {
 
     /// What to do next.
     fn hint(&self) -> Option<String> {
+        None
+    }
+
+    /// Where in the statement it is.
+    fn place(&self) -> Option<Place> {
+        None
+    }
+
+    /// The same as a client is told: which character of the text it sent, from 1.
+    fn position(&self) -> Option<u32> {
         None
     }
 

@@ -374,7 +374,7 @@ impl ClientError for TooManyClients {
 async fn turn_away(mut stream: Box<dyn Stream>, error: &(dyn ClientError + Sync)) {
     let ServerMessage { severity, code, message, detail, hint } = error.to_server_message();
     let (detail, hint) = (detail.as_deref(), hint.as_deref());
-    let fields = ErrorFields { severity: &severity, code: &code, message: &message, detail, hint };
+    let fields = ErrorFields { severity: &severity, code: &code, message: &message, detail, hint, position: None };
     let mut out = bytes::BytesMut::new();
     if Backend::Error(fields).encode(&mut out).is_ok() {
         let _ = tokio::time::timeout(LAST_WORD, async {

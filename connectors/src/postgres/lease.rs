@@ -147,14 +147,16 @@ impl Drop for PostgresLease {
 
 fn text_of(control: &Control) -> String {
     match control {
-        Control::Begin { isolation } => {
+        Control::Begin { isolation, deferrable } => {
             let level = match isolation {
                 None => "",
+                Some(Isolation::ReadUncommitted) => " ISOLATION LEVEL READ UNCOMMITTED",
                 Some(Isolation::ReadCommitted) => " ISOLATION LEVEL READ COMMITTED",
                 Some(Isolation::RepeatableRead) => " ISOLATION LEVEL REPEATABLE READ",
                 Some(Isolation::Serializable) => " ISOLATION LEVEL SERIALIZABLE",
             };
-            format!("BEGIN{level} READ ONLY")
+            let deferrable = if *deferrable { " DEFERRABLE" } else { "" };
+            format!("BEGIN{level} READ ONLY{deferrable}")
         }
         Control::Commit => "COMMIT".to_owned(),
         Control::Rollback => "ROLLBACK".to_owned(),

@@ -124,8 +124,29 @@ pub fn resolve(statement: &Statement, model: &Model) -> Result<Plan, Error> {
     redirect(statement, model, &[])
 }
 
+/// Where names without a schema are looked for.
+#[derive(Clone, Copy)]
+pub struct SearchPath<'a> {
+    /// Schemas, in this order.
+    pub schemas: &'a [String],
+    /// Whether the person may know of a relation. One that they may not is passed over, so that it makes no difference
+    /// to them whether there is one.
+    pub sees: &'a (dyn Fn(&Entry) -> bool + Send + Sync),
+}
+
 /// The same with other tables in place of some, as the policy asks: each keeps the name by which the statement knows it.
 pub fn redirect(statement: &Statement, model: &Model, redirects: &[Redirect]) -> Result<Plan, Error> {
+    let schemas = [model.snapshot().default_schema().to_owned()];
+    resolve_along(statement, model, SearchPath { schemas: &schemas, sees: &|_| true }, redirects)
+}
+
+/// The same, with names without a schema looked for along a path.
+pub fn resolve_along(
+    statement: &Statement,
+    model: &Model,
+    path: SearchPath<'_>,
+    redirects: &[Redirect],
+) -> Result<Plan, Error> {
     let (kind, explain, tree) = match &statement.kind {
         Kind::Query(tree) | Kind::Copy(tree, _) | Kind::Declare(tree, _) => (StatementKind::Query, None, Some(tree)),
         Kind::Explain(tree, options) => (StatementKind::Explain, Some(*options), Some(tree)),
@@ -133,13 +154,16 @@ pub fn redirect(statement: &Statement, model: &Model, redirects: &[Redirect]) ->
         Kind::Set { .. }
         | Kind::Reset(_)
         | Kind::Show(_)
+        | Kind::ShowAll
         | Kind::Transaction(_)
         | Kind::Fetch(_)
         | Kind::Close(_)
         | Kind::Prepare(_)
         | Kind::Execute(_)
         | Kind::Deallocate(_)
-        | Kind::DiscardAll => return Err(Error::internal()),
+        | Kind::Discard(_)
+        | Kind::Listen
+        | Kind::Unlisten => return Err(Error::internal()),
     };
     let delivery = match &statement.kind {
         Kind::Copy(_, options) => Delivery::Copy(options.clone()),
@@ -151,7 +175,7 @@ pub fn redirect(statement: &Statement, model: &Model, redirects: &[Redirect]) ->
     let of_catalog = introspection.is_some();
     let found = match (introspection, &mut query) {
         (Some(of_catalog), _) => resolve::Found::of_catalog(of_catalog),
-        (None, Some(query)) => resolve::resolve(query, model, redirects)?,
+        (None, Some(query)) => resolve::resolve(query, model, path, redirects)?,
         (None, None) => resolve::Found::default(),
     };
     let measured = query.as_ref().filter(|_| !of_catalog);
@@ -230,17 +254,20 @@ pub struct Error {
     pub message: String,
     /// Where.
     pub detail: Option<String>,
+    /// Where in the text.
+    pub place: Option<Place>,
     /// What to do.
     pub hint: Option<String>,
 }
 
 impl Error {
     fn new(sqlstate: &'static str, message: impl Into<String>) -> Self {
-        Self { sqlstate, message: message.into(), detail: None, hint: None }
+        Self { sqlstate, message: message.into(), detail: None, place: None, hint: None }
     }
 
     fn at(mut self, at: Place) -> Self {
         self.detail = Some(format!("It stands at {at}."));
+        self.place = Some(at);
         self
     }
 
@@ -318,5 +345,9 @@ impl ClientError for Error {
 
     fn hint(&self) -> Option<String> {
         self.hint.clone()
+    }
+
+    fn place(&self) -> Option<Place> {
+        self.place
     }
 }

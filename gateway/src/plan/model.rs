@@ -128,6 +128,11 @@ impl Model {
         self.relations.get(schema)?.get(name)
     }
 
+    /// Every relation of a schema, in no order.
+    pub fn relations_in(&self, schema: &str) -> impl Iterator<Item = &Entry> {
+        self.relations.get(schema).into_iter().flat_map(HashMap::values)
+    }
+
     /// Every relation, in no order.
     pub fn relations(&self) -> impl Iterator<Item = &Entry> {
         self.relations.values().flat_map(HashMap::values)

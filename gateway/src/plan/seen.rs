@@ -80,6 +80,8 @@ pub struct Question {
     pub parameter_types: Arc<[u32]>,
     /// What the source holds, and the policies.
     pub model: Arc<Model>,
+    /// Where names without a schema are looked for.
+    pub schemas: Arc<[String]>,
     /// Who asks, and from what session.
     pub context: Context,
     /// The minute, since 1970-01-01 UTC: policies know no shorter time.
@@ -128,6 +130,7 @@ impl PartialEq for Question {
             && Arc::ptr_eq(&self.model, &other.model)
             && self.minute == other.minute
             && self.context == other.context
+            && self.schemas == other.schemas
             && self.parameter_types == other.parameter_types
     }
 }
@@ -140,6 +143,7 @@ impl Hash for Question {
         Arc::as_ptr(&self.model).hash(state);
         self.context.hash(state);
         self.minute.hash(state);
+        self.schemas.hash(state);
         self.parameter_types.hash(state);
     }
 }
@@ -273,6 +277,7 @@ mod tests {
             statement: Arc::clone(&seen.statements("SELECT 1", &Limits::default()).unwrap()[0]),
             parameter_types: Arc::default(),
             model: Arc::clone(model),
+            schemas: Arc::default(),
             context: Context::of(&identity(), &Facts::default()),
             minute: 7,
         }

@@ -66,6 +66,17 @@ impl Channel {
         Ok(self.ahead.as_ref())
     }
 
+    /// The type of the message after so many others, if it is here already.
+    pub(super) fn peek_kind(&mut self, after: usize) -> Result<Option<u8>, End> {
+        self.peek()?;
+        match (&self.ahead, after) {
+            (None, _) => Ok(None),
+            (Some(Frontend::Sync), 0) => Ok(Some(b'S')),
+            (Some(_), 0) => Ok(Some(0)),
+            (Some(_), after) => Ok(self.decoder.kind_ahead(after - 1)),
+        }
+    }
+
     /// The next message. What was to be sent is sent first.
     ///
     /// Safe to drop and call again.
@@ -103,7 +114,8 @@ impl Channel {
 
     /// The one door out for errors.
     pub(super) fn refuse(&mut self, error: &dyn ClientError) {
-        self.send(&Backend::Error(fields(&error.to_server_message())));
+        let message = error.to_server_message();
+        self.send(&Backend::Error(ErrorFields { position: error.position(), ..fields(&message) }));
     }
 
     /// The same for an error that ends the session, whatever it is elsewhere.
@@ -194,5 +206,6 @@ fn fields(message: &ServerMessage) -> ErrorFields<'_> {
         message: &message.message,
         detail: message.detail.as_deref(),
         hint: message.hint.as_deref(),
+        position: None,
     }
 }

@@ -117,7 +117,7 @@ impl Reading {
 impl Session<Ready> {
     /// Whether a cursor may be declared now.
     pub(super) fn check_declarable(&self, declared: &Declared) -> Result<(), Error> {
-        if !declared.hold && self.state.transaction.is_none() {
+        if !declared.hold && self.block().is_none() {
             return Err(Error::NoTransaction("DECLARE CURSOR"));
         }
         self.check_portal_name(&declared.name)
@@ -175,9 +175,6 @@ impl Session<Ready> {
 
     /// Asks the policy again for what a cursor reads.
     fn permit_fetch(&mut self, fetch: &Fetch, record: &mut Record) -> Result<Permission, Failure> {
-        if self.state.portals.contains(&fetch.cursor) && !fetch.cursor.is_empty() {
-            return Err(Error::FetchFromPortal(fetch.cursor.clone()).into());
-        }
         let policies = self.services.policies.borrow().clone();
         let now = now();
         let cursor = self.state.cursors.find(&fetch.cursor)?;
@@ -270,6 +267,11 @@ impl Session<Ready> {
 
     async fn control_cursors(&mut self, control: &Control) -> Result<(), Failure> {
         if self.pinned().is_none() {
+            // A transaction that has not begun on the source yet has left the connection of held cursors where it was.
+            let Some(mut lease) = self.state.held.take() else { return Ok(()) };
+            self.attended(lease.control(control)).await?;
+            self.state.held = Some(lease);
+            self.release_kept_connection();
             return Ok(());
         }
         self.settle().await?;

@@ -6,8 +6,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use passgate_connectors::{Batch, Bind, Query};
 use passgate_policy::{
-    Decision, Estimate, EstimatePermit, Facts, Permit, Permitted, Reasons, Request, Shadow, Tenant, TicketId, decide,
-    shadow,
+    Decision, Estimate, EstimatePermit, Facts, Permit, Permitted, Place, Reasons, Request, Shadow, TableUse, Tenant,
+    TicketId, Visible, decide, shadow, visible,
 };
 use sha2::{Digest, Sha256};
 
@@ -19,7 +19,10 @@ use super::road::Permission;
 use super::settings::Settings;
 use super::{Session, measure};
 use crate::audit::{Event, Record, RecordedEstimate};
-use crate::plan::{self, Allowed, Context, Model, Plan, Question, Reading, Rewriting, SessionValues, Shadowed, Terms};
+use crate::plan::{
+    self, Allowed, Context, Entry, Model, Plan, Question, Reading, Rewriting, SearchPath, SessionValues, Shadowed,
+    Terms,
+};
 use crate::sources::{EstimateKey, Lease};
 use crate::statement::Statement;
 
@@ -180,6 +183,7 @@ impl Session<Ready> {
             statement: Arc::clone(sought.statement),
             parameter_types: Arc::clone(sought.parameter_types),
             model,
+            schemas: self.state.settings.search_path().clone(),
             context,
             minute: now.div_euclid(60),
         };
@@ -187,8 +191,15 @@ impl Session<Ready> {
             return Ok(Answer::Known(allowed));
         }
         let model = Arc::clone(&question.model);
-        let mut plan = plan::resolve(sought.statement, &model).map_err(Failure::statement)?;
         let mut facts = self.facts().await;
+        let (schemas, known) = (question.schemas.clone(), facts.clone());
+        let sees = |entry: &Entry| {
+            let (table, built_on) = (Arc::clone(&entry.facts), Arc::clone(&entry.built_on));
+            let table = TableUse { table, at: Place { line: 1, column: 1 }, built_on };
+            visible(&policies, &caller.identity, &known, &table) != Visible::No
+        };
+        let path = SearchPath { schemas: &schemas, sees: &sees };
+        let mut plan = plan::resolve_along(sought.statement, &model, path, &[]).map_err(Failure::statement)?;
         // An estimate is believed for a while only, and an approval is used up.
         let mut lasting = true;
         for _ in 0..ROUNDS_MAX {
@@ -210,7 +221,8 @@ impl Session<Ready> {
                 }
                 Decision::Deny(reasons) => return Err(deny(reasons, record)),
                 Decision::Redirect(redirects) => {
-                    plan = plan::redirect(sought.statement, &model, &redirects).map_err(Failure::statement)?;
+                    plan =
+                        plan::resolve_along(sought.statement, &model, path, &redirects).map_err(Failure::statement)?;
                 }
                 Decision::Estimate(permit) => {
                     lasting = false;

@@ -1,6 +1,6 @@
 //! What a session itself refuses, and how a session ends.
 
-use passgate_policy::{Reason, Reasons};
+use passgate_policy::{Place, Reason, Reasons};
 use passgate_wire as wire;
 
 use crate::error::ClientError;
@@ -59,9 +59,18 @@ pub enum Error {
     /// Something that a transaction cannot hold.
     #[error("{0} cannot run inside a transaction block")]
     InTransaction(&'static str),
-    /// An isolation level after the first query.
-    #[error("SET TRANSACTION ISOLATION LEVEL must be called before any query")]
-    LateIsolation,
+    /// A transaction's mode after the first query.
+    #[error("{0} must be called before any query")]
+    LateMode(&'static str),
+    /// A transaction's mode after a savepoint.
+    #[error("{0} must not be called in a subtransaction")]
+    NestedMode(&'static str),
+    /// READ WRITE after the first query.
+    #[error("transaction read-write mode must be set before any query")]
+    LateReadWrite,
+    /// READ WRITE after a savepoint.
+    #[error("cannot set transaction read-write mode inside a read-only transaction")]
+    NestedReadWrite,
     /// A savepoint that does not exist.
     #[error("savepoint \"{0}\" does not exist")]
     NoSavepoint(String),
@@ -77,9 +86,12 @@ pub enum Error {
     /// A cursor that does not exist.
     #[error("cursor \"{0}\" does not exist")]
     NoCursor(String),
-    /// FETCH from a portal that the protocol made.
+    /// FETCH from a portal that the protocol made, where its rows are in another format or are the gateway's own.
     #[error("FETCH from portal \"{0}\" is not supported by the gateway")]
     FetchFromPortal(String),
+    /// A way back through a portal.
+    #[error("cursor can only scan forward")]
+    ForwardOnly,
     /// EXECUTE of something other than a query.
     #[error("EXECUTE of prepared statement \"{0}\", which is not a query, is not supported by the gateway")]
     NotExecutable(String),
@@ -197,7 +209,11 @@ impl ClientError for Error {
             Self::TransactionLost => "08006",
             Self::NoTransaction(_) => "25P01",
             Self::CursorOverCatalog => "0A000",
-            Self::InTransaction(_) | Self::LateIsolation => "25001",
+            Self::InTransaction(_)
+            | Self::LateMode(_)
+            | Self::NestedMode(_)
+            | Self::LateReadWrite
+            | Self::NestedReadWrite => "25001",
             Self::NoSavepoint(_) => "3B001",
             Self::NoStatement(_) => "26000",
             Self::NoPortal(_) | Self::NoCursor(_) => "34000",
@@ -211,7 +227,7 @@ impl ClientError for Error {
             | Self::PortalTooLarge
             | Self::AnswerTooLarge(_)
             | Self::MessageTooLarge(_) => "54000",
-            Self::PortalSpent(_) => "55000",
+            Self::PortalSpent(_) | Self::ForwardOnly => "55000",
             Self::SeveralStatements => "42601",
             Self::Format(_) => "22023",
             Self::Denied(_) | Self::Held(_) | Self::Revoked => "42501",
@@ -305,7 +321,67 @@ pub(super) enum End {
     Fatal(Shown),
 }
 
+/// An error with the place of it in the text that the client sent.
+struct Placed {
+    error: Shown,
+    position: Option<u32>,
+}
+
+impl ClientError for Placed {
+    fn sqlstate(&self) -> &str {
+        self.error.sqlstate()
+    }
+
+    fn message(&self) -> String {
+        self.error.message()
+    }
+
+    fn detail(&self) -> Option<String> {
+        self.error.detail()
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.error.hint()
+    }
+
+    fn position(&self) -> Option<u32> {
+        self.position
+    }
+
+    fn is_fatal(&self) -> bool {
+        self.error.is_fatal()
+    }
+}
+
+/// Which character of a text stands at a place, from 1.
+fn position(text: &str, place: Place) -> Option<u32> {
+    let line = usize::try_from(place.line).ok()?.checked_sub(1)?;
+    let before: usize = text.split_inclusive('\n').take(line).map(|line| line.chars().count()).sum();
+    u32::try_from(before).ok()?.checked_add(u32::try_from(place.column).ok()?)
+}
+
 impl Failure {
+    /// With its place in this text, which is what the client sent.
+    pub(super) fn located(self, text: &str) -> Self {
+        match self {
+            Self::Statement(error) => match error.place() {
+                Some(place) => Self::Statement(Box::new(Placed { position: position(text, place), error })),
+                None => Self::Statement(error),
+            },
+            session @ Self::Session(_) => session,
+        }
+    }
+
+    /// Without a place: it is about another text than the one that the client sent.
+    pub(super) fn elsewhere(self) -> Self {
+        match self {
+            Self::Statement(error) if error.place().is_some() => {
+                Self::Statement(Box::new(Placed { position: None, error }))
+            }
+            other => other,
+        }
+    }
+
     pub(super) fn statement(error: impl ClientError + Send + 'static) -> Self {
         Self::Statement(Box::new(error))
     }

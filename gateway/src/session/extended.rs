@@ -15,17 +15,30 @@ use super::ready::Ready;
 use super::relay::{Reached, Wanted};
 use super::road::{Asked, is_governed};
 use super::system;
+use super::transaction::Implicit;
 use crate::statement::{Direction, Fetch, Kind, Statement};
 
 impl Session<Ready> {
     /// Answers a message of the extended protocol, other than Sync and Flush.
     pub(super) async fn extended(&mut self, message: Frontend) -> Result<(), End> {
         let answered = match message {
-            Frontend::Parse(parse) => self.parse(parse).await,
+            Frontend::Parse(parse) => {
+                let text = parse.query.clone();
+                self.parse(parse).await.map_err(|failure| failure.located(&text))
+            }
             Frontend::Bind(bind) => self.bind(bind).await,
-            Frontend::Describe(Target::Statement(name)) => self.describe_statement(&name).await,
-            Frontend::Describe(Target::Portal(name)) => self.describe_portal(&name).await,
-            Frontend::Execute { portal, rows_max } => self.execute(&portal, rows_max).await,
+            Frontend::Describe(Target::Statement(name)) => {
+                let prepared = self.state.statements.find(&name).ok();
+                self.describe_statement(&name).await.map_err(|failure| located(failure, prepared.as_deref()))
+            }
+            Frontend::Describe(Target::Portal(name)) => {
+                let prepared = self.state.portals.find(&name).ok().map(|portal| portal.prepared.clone());
+                self.describe_portal(&name).await.map_err(|failure| located(failure, prepared.as_deref()))
+            }
+            Frontend::Execute { portal: name, rows_max } => {
+                let prepared = self.state.portals.find(&name).ok().map(|portal| portal.prepared.clone());
+                self.execute(&name, rows_max).await.map_err(|failure| located(failure, prepared.as_deref()))
+            }
             Frontend::Close(target) => self.close(target).await,
             Frontend::Malformed { kind: b'P', cause } => Err(self.refuse_text("", Error::Malformed(cause))),
             Frontend::Malformed { cause, .. } => Err(Error::Malformed(cause).into()),
@@ -46,7 +59,7 @@ impl Session<Ready> {
         {
             self.answer_failure(failure)?;
         }
-        self.ready_for_query().await
+        self.end_turn().await
     }
 
     /// Prepares a statement. What the policy refuses now is refused now; it is asked again when the statement runs.
@@ -113,6 +126,11 @@ impl Session<Ready> {
         let description = match &statement.kind {
             Kind::Fetch(fetch) if !fetch.moves => {
                 self.allowed_now(statement)?;
+                if let Some(read) = self.state.portals.prepared(&fetch.cursor) {
+                    let inner = read.statement.as_ref().filter(|inner| is_governed(&inner.kind));
+                    let inner = inner.ok_or_else(|| Error::FetchFromPortal(fetch.cursor.clone()))?;
+                    return Ok(Some((statement, self.describe(&read, inner).await?)));
+                }
                 self.describe_cursor(fetch, Some(statement)).await?
             }
             Kind::Execute(execute) => {
@@ -167,6 +185,17 @@ impl Session<Ready> {
         Ok(fresh && matches!(next, Some(Frontend::Execute { portal, .. }) if portal == name))
     }
 
+    /// Notes whether what is executed now is the last of its pipeline, and sees to it that it is in a transaction with
+    /// the rest if it is not. `messages` are still to come before it is executed. What is not here yet counts as more: a
+    /// client that sends nothing but this sends its Sync with it.
+    fn note_place_in_pipeline(&mut self, messages: usize) -> Result<(), Failure> {
+        self.state.last = self.channel.peek_kind(messages)? == Some(b'S');
+        if !self.state.last {
+            self.begin_implicit(Implicit::Pipeline { executed: false });
+        }
+        Ok(())
+    }
+
     /// Describes a portal by running it, as it is about to be anyway: the source's answer begins with the description,
     /// and the client is spared a round to the source. Most drivers send Describe and Execute together.
     async fn describe_by_running(
@@ -175,8 +204,9 @@ impl Session<Ready> {
         prepared: &Prepared,
         statement: &Arc<Statement>,
     ) -> Result<(), Failure> {
+        self.note_place_in_pipeline(1)?;
         let portal = self.state.portals.find(name)?;
-        let bind = std::mem::take(&mut portal.bind);
+        let bind = portal.take_bind();
         portal.state = PortalState::Spent;
         let asked = Asked { statement, parameter_types: &prepared.parameter_types, bind: &bind, simple: false };
         let mut running = Box::new(self.start(asked).await?);
@@ -210,6 +240,8 @@ impl Session<Ready> {
     }
 
     async fn execute(&mut self, name: &str, rows_max: u32) -> Result<(), Failure> {
+        self.state.portals.find(name)?;
+        self.note_place_in_pipeline(0)?;
         let portal = self.state.portals.find(name)?;
         let prepared = portal.prepared.clone();
         let Some(statement) = &prepared.statement else {
@@ -218,7 +250,7 @@ impl Session<Ready> {
         };
         let mut running = match std::mem::replace(&mut portal.state, PortalState::Spent) {
             PortalState::Fresh => {
-                let bind = std::mem::take(&mut portal.bind);
+                let bind = portal.take_bind();
                 let asked = Asked { statement, parameter_types: &prepared.parameter_types, bind: &bind, simple: false };
                 Box::new(self.start(asked).await?)
             }
@@ -241,6 +273,7 @@ impl Session<Ready> {
             }
             Reached::End(tag) => {
                 running.finish();
+                self.note_executed();
                 self.channel.send(&Backend::CommandComplete(&tag));
             }
         }
@@ -283,6 +316,14 @@ impl Session<Ready> {
             Some(portal) => self.end_portal(portal).await,
             None => Ok(()),
         }
+    }
+}
+
+/// A failure with its place in what was prepared.
+fn located(failure: Failure, prepared: Option<&Prepared>) -> Failure {
+    match prepared.and_then(|prepared| prepared.statement.as_ref()) {
+        Some(statement) => failure.located(&statement.text),
+        None => failure,
     }
 }
 

@@ -4,6 +4,7 @@
 //! client that may go away, and the transaction that cannot wait for ever.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use passgate_connectors::{Bind, Format, ServerMessage, SessionSettings};
 use passgate_policy::{Approver, Estimate, Grant, Hold, Request, TicketId};
@@ -113,6 +114,7 @@ impl Session<Ready> {
         let ids: Vec<TicketId> = tickets.iter().map(|ticket| ticket.id.clone()).collect();
         let keeps_connection = self.pinned().is_some();
         let patience = if keeps_connection { services.config.idle_in_transaction_seconds } else { 0 };
+        let patience = Some(Duration::from_secs(patience)).filter(|limit| !limit.is_zero());
         self.channel.flush().await?;
         tokio::select! {
             settled = services.approvals.wait(&ids) => Ok(Woken::Settled(settled.map_err(failed)?)),

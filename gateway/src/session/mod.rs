@@ -9,8 +9,8 @@
 //!
 //! The states are types, so a statement before sign-in does not compile. `channel` owns the bytes and is the only way
 //! out; `road` takes a statement through the policy to a source; `relay` brings its rows back; `simple` and `extended`
-//! are the two ways a client asks by message, `execute` and `cursor` those by SQL; `prepared`, `transaction` and `settings`
-//! are what a session remembers.
+//! are the two ways a client asks by message, `execute`, `cursor` and `fetch_portal` those by SQL; `prepared`,
+//! `transaction` and `settings` are what a session remembers, `own` and `set` what it answers by itself.
 
 mod cancel;
 mod channel;
@@ -19,6 +19,7 @@ mod deciding;
 mod error;
 mod execute;
 mod extended;
+mod fetch_portal;
 mod hold;
 mod measure;
 mod own;
@@ -26,6 +27,7 @@ mod prepared;
 mod ready;
 mod relay;
 mod road;
+mod set;
 mod settings;
 mod shadowed;
 mod simple;
@@ -87,7 +89,8 @@ pub struct Config {
     pub portal_bytes_max: usize,
     /// Bytes that one statement may answer; it ends with 54000 where it goes beyond. Default: 1073741824.
     pub answer_bytes_max: u64,
-    /// The highest `statement_timeout` a client may set, in milliseconds; a source's own timeout holds in any case.
+    /// The longest a statement may run whatever `statement_timeout` a client sets, in milliseconds; a source's own
+    /// timeout holds in any case.
     /// Default: 300000.
     pub statement_timeout_ms_max: u64,
     /// How long a cancelled statement may take to end on the source, in milliseconds, before its connection is given up.

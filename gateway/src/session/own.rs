@@ -3,7 +3,7 @@
 //! They reach no source, or only as settings and control that the connector words itself, so no policy is asked; they
 //! are recorded all the same.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::BytesMut;
 use passgate_connectors::Batch;
@@ -13,9 +13,11 @@ use super::Session;
 use super::error::{Error, Failure};
 use super::ready::Ready;
 use super::relay::Running;
-use super::settings::{self, isolation};
 use crate::audit::{Outcome, Record, Status};
-use crate::statement::{Kind, Statement};
+use crate::statement::{Discard, Kind, Statement};
+
+/// The columns of SHOW ALL.
+const SHOW_ALL: &[&str] = &["name", "setting", "description"];
 
 /// Columns and rows of texts, and the command tag.
 struct Answer {
@@ -59,6 +61,7 @@ impl Session<Ready> {
     pub(super) fn own_columns(&self, kind: &Kind) -> Result<Vec<String>, Failure> {
         match kind {
             Kind::Show(name) => Ok(vec![self.show(name).map_err(Failure::statement)?.0]),
+            Kind::ShowAll => Ok(SHOW_ALL.iter().map(|column| (*column).to_owned()).collect()),
             _ => Ok(Vec::new()),
         }
     }
@@ -71,9 +74,18 @@ impl Session<Ready> {
                 let (name, value) = self.show(name).map_err(Failure::statement)?;
                 Ok(Answer { columns: &[], name, rows: vec![vec![value]], tag: "SHOW".to_owned() })
             }
-            Kind::Transaction(control) => self.control(control, &statement.text).await.map(Answer::tag),
+            Kind::ShowAll => {
+                let rows = self.show_all().into_iter().map(Vec::from).collect();
+                Ok(Answer { columns: SHOW_ALL, name: String::new(), rows, tag: "SHOW".to_owned() })
+            }
+            Kind::Listen => Ok(Answer::tag("LISTEN")),
+            Kind::Unlisten => Ok(Answer::tag("UNLISTEN")),
+            Kind::Transaction(control) => self.control(control).await.map(Answer::tag),
             Kind::Deallocate(name) => self.deallocate(name.as_deref()).map(Answer::tag),
-            Kind::DiscardAll => self.discard_all().await.map(Answer::tag),
+            Kind::Discard(Discard::All) => self.discard_all().await.map(Answer::tag),
+            Kind::Discard(Discard::Plans) => Ok(Answer::tag("DISCARD PLANS")),
+            Kind::Discard(Discard::Sequences) => Ok(Answer::tag("DISCARD SEQUENCES")),
+            Kind::Discard(Discard::Temporary) => Ok(Answer::tag("DISCARD TEMP")),
             Kind::Close(Some(name)) => self.close_named(name).await.map(|()| Answer::tag("CLOSE CURSOR")),
             Kind::Close(None) => self.close_everything().await.map(|()| Answer::tag("CLOSE CURSOR ALL")),
             // The road sends these elsewhere.
@@ -86,47 +98,6 @@ impl Session<Ready> {
             | Kind::Execute(_)
             | Kind::Write => Err(Error::OutOfPlace.into()),
         }
-    }
-
-    fn set(&mut self, name: &str, value: Option<&str>, local: bool) -> Result<(), Failure> {
-        if name.eq_ignore_ascii_case("transaction_isolation") {
-            return self.set_isolation(value);
-        }
-        if local && self.state.transaction.is_none() {
-            self.warn("25P01", "SET LOCAL can only be used in transaction blocks");
-            return Ok(());
-        }
-        self.state.settings.set(name, value).map_err(Failure::statement)?;
-        match &mut self.state.transaction {
-            Some(block) if !local => block.lasting.set(name, value).map_err(Failure::statement),
-            _ => Ok(()),
-        }
-    }
-
-    /// `SET TRANSACTION ISOLATION LEVEL`, which must come before the transaction's first query.
-    fn set_isolation(&mut self, value: Option<&str>) -> Result<(), Failure> {
-        let level = value.unwrap_or("read committed").to_ascii_lowercase();
-        let Some(isolation) = isolation(&level) else {
-            let (name, hint) = ("transaction_isolation".to_owned(), None);
-            return Err(Failure::statement(settings::Error::Value { name, hint }));
-        };
-        match &mut self.state.transaction {
-            None => self.warn("25P01", "SET TRANSACTION can only be used in transaction blocks"),
-            Some(block) if block.lease.is_some() => return Err(Error::LateIsolation.into()),
-            Some(block) => block.isolation = Some(isolation),
-        }
-        Ok(())
-    }
-
-    fn reset(&mut self, name: Option<&str>) -> Result<(), Failure> {
-        let Some(name) = name else {
-            self.state.settings.reset_all();
-            if let Some(block) = &mut self.state.transaction {
-                block.lasting.reset_all();
-            }
-            return Ok(());
-        };
-        self.set(name, None, false)
     }
 
     fn deallocate(&mut self, name: Option<&str>) -> Result<&'static str, Failure> {
@@ -142,83 +113,13 @@ impl Session<Ready> {
     }
 
     async fn discard_all(&mut self) -> Result<&'static str, Failure> {
-        if self.state.transaction.is_some() {
+        if self.block().is_some() {
             return Err(Error::InTransaction("DISCARD ALL").into());
         }
         self.close_everything().await?;
         self.state.statements.clear();
         self.state.settings.reset_all();
         Ok("DISCARD ALL")
-    }
-
-    /// A setting's name as shown, and its value.
-    fn show(&self, name: &str) -> Result<(String, String), settings::Error> {
-        let changeable = self.state.settings.show(name);
-        let found = changeable.or_else(|| {
-            let fixed = self.fixed().into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-            fixed.map(|(name, value)| (name.to_owned(), value))
-        });
-        found.ok_or_else(|| settings::Error::Unknown(name.to_owned()))
-    }
-
-    /// Every setting as SHOW tells it, by name in lower case.
-    pub(super) fn shown(&self) -> BTreeMap<String, String> {
-        let fixed = self.fixed().into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value));
-        fixed.chain(self.state.settings.all()).collect()
-    }
-
-    /// What a client may look at and not change: true of every session here, or of this one.
-    fn fixed(&self) -> Vec<(&'static str, String)> {
-        let version = &self.state.server_version;
-        let isolation = self.state.transaction.as_ref().and_then(|block| block.isolation);
-        let isolation = match isolation {
-            None => {
-                self.state.settings.show("default_transaction_isolation").map_or_else(String::new, |(_, level)| level)
-            }
-            Some(passgate_connectors::Isolation::ReadCommitted) => "read committed".to_owned(),
-            Some(passgate_connectors::Isolation::RepeatableRead) => "repeatable read".to_owned(),
-            Some(passgate_connectors::Isolation::Serializable) => "serializable".to_owned(),
-        };
-        let mut fixed = vec![
-            ("server_version", version.clone()),
-            ("server_version_num", version_number(version)),
-            ("session_authorization", self.state.caller.identity.person.to_string()),
-            ("transaction_isolation", isolation),
-        ];
-        fixed.extend(FIXED.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        fixed
-    }
-}
-
-/// The same for every session.
-const FIXED: &[(&str, &str)] = &[
-    ("block_size", "8192"),
-    ("default_transaction_deferrable", "off"),
-    ("idle_in_transaction_session_timeout", "0"),
-    ("in_hot_standby", "off"),
-    ("integer_datetimes", "on"),
-    ("is_superuser", "off"),
-    ("lc_collate", "C"),
-    ("lc_ctype", "C"),
-    ("lock_timeout", "0"),
-    ("max_identifier_length", "63"),
-    ("max_index_keys", "32"),
-    ("password_encryption", "scram-sha-256"),
-    ("role", "none"),
-    ("row_security", "on"),
-    ("scram_iterations", "4096"),
-    ("server_encoding", "UTF8"),
-    ("transaction_deferrable", "off"),
-];
-
-/// `15.14 (Debian 15.14-0+deb12u1)` is 150014; before version 10 there were three parts.
-fn version_number(version: &str) -> String {
-    let word = version.split([' ', 'b', 'r', 'd']).next().unwrap_or_default();
-    let parts: Vec<u32> = word.split('.').map_while(|part| part.parse().ok()).collect();
-    match parts.as_slice() {
-        [major, rest @ ..] if *major >= 10 => (major * 10_000 + rest.first().unwrap_or(&0)).to_string(),
-        [major, minor, rest @ ..] => (major * 10_000 + minor * 100 + rest.first().unwrap_or(&0)).to_string(),
-        _ => "0".to_owned(),
     }
 }
 
@@ -243,22 +144,4 @@ fn batches(answer: &Answer) -> VecDeque<Batch> {
     }
     batches.push_back(Batch::Done { tag: answer.tag.clone() });
     batches
-}
-
-#[cfg(test)]
-mod tests {
-    use super::version_number;
-
-    #[test]
-    fn version_numbers_are_postgresqls() {
-        for (version, number) in [
-            ("15.14 (Debian 15.14-0+deb12u1)", "150014"),
-            ("18.0", "180000"),
-            ("19beta1", "190000"),
-            ("9.6.24", "90624"),
-            ("PostgreSQL", "0"),
-        ] {
-            assert_eq!(version_number(version), number, "{version}");
-        }
-    }
 }

@@ -101,6 +101,13 @@ pub(super) struct Portal {
 }
 
 impl Portal {
+    /// Its values, to run it with. The formats stay: they say how its rows are written.
+    pub(super) fn take_bind(&mut self) -> Bind {
+        let bind = std::mem::take(&mut self.bind);
+        self.bind.result_formats.clone_from(&bind.result_formats);
+        bind
+    }
+
     /// What it holds for later: values not sent yet, or rows not asked for yet.
     fn bytes(&self) -> usize {
         match &self.state {
@@ -128,6 +135,11 @@ pub(super) struct Portals(HashMap<String, Portal>);
 impl Portals {
     pub(super) fn contains(&self, name: &str) -> bool {
         self.0.contains_key(name)
+    }
+
+    /// What a named portal runs.
+    pub(super) fn prepared(&self, name: &str) -> Option<Arc<Prepared>> {
+        self.0.get(name).filter(|_| !name.is_empty()).map(|portal| portal.prepared.clone())
     }
 
     /// Whether a name can be given, and one more portal beside `others`.

@@ -45,6 +45,8 @@ pub(super) struct Ready {
     pub(super) accessed: Option<bool>,
     /// What policies may ask of the person and the session, in short.
     pub(super) context: Option<Known>,
+    /// Whether the statement at hand is the last of its message or pipeline, as far as is known.
+    pub(super) last: bool,
     /// Whether messages are passed over up to the next Sync.
     pub(super) skipping: bool,
     /// By which key the session can be cancelled.
@@ -101,11 +103,23 @@ impl Session<Ready> {
             None => (config.idle_seconds, Error::Idle),
             Some(_) => (config.idle_in_transaction_seconds, Error::IdleInTransaction),
         };
+        let own = self.state.settings.idle_ms(self.state.transaction.is_some()).map(Duration::from_millis);
+        let limit = Some(Duration::from_secs(seconds)).filter(|limit| !limit.is_zero());
+        let limit = limit.into_iter().chain(own).min();
         tokio::select! {
             message = self.channel.receive() => message,
             () = draining(&mut self.client.shutdown) => Err(Error::ShuttingDown.into()),
-            () = silence(seconds) => Err(error.into()),
+            () = silence(limit) => Err(error.into()),
         }
+    }
+
+    /// Ends what a message or a pipeline has begun, and tells the client that it may ask again.
+    pub(super) async fn end_turn(&mut self) -> Result<(), End> {
+        if let Err(failure) = self.end_implicit().await {
+            self.answer_failure(failure)?;
+        }
+        self.state.last = false;
+        self.ready_for_query().await
     }
 
     /// Tells the client that it may ask again.
@@ -239,10 +253,10 @@ pub(super) async fn draining(shutdown: &mut watch::Receiver<Shutdown>) {
     }
 }
 
-/// Waits for so many seconds; for ever if they are none.
-pub(super) async fn silence(seconds: u64) {
-    match seconds {
-        0 => std::future::pending().await,
-        seconds => tokio::time::sleep(Duration::from_secs(seconds)).await,
+/// Waits for so long; for ever without a limit.
+pub(super) async fn silence(limit: Option<Duration>) {
+    match limit {
+        None => std::future::pending().await,
+        Some(limit) => tokio::time::sleep(limit).await,
     }
 }

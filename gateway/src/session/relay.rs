@@ -246,8 +246,14 @@ impl Running {
         self.kept.iter().map(rows).sum()
     }
 
+    /// Counts rows that went elsewhere than to the client at once.
+    pub(super) fn count(&mut self, rows: u64) {
+        self.rows += rows;
+        self.suspended_before = true;
+    }
+
     /// Puts rows back that a limit held back.
-    fn keep(&mut self, frames: Bytes, rows: u64) {
+    pub(super) fn hold_back(&mut self, frames: Bytes, rows: u64) {
         if !frames.is_empty() {
             self.kept.push_front(Batch::Rows { frames, rows });
         }
@@ -462,7 +468,7 @@ impl Session<Ready> {
     async fn relay_rows(&mut self, running: &mut Running, frames: Bytes, rows: u64, room: u64) -> Result<u64, Failure> {
         let (frames, rows) = if rows > room {
             let divided = wire::split_rows(frames, room)?;
-            running.keep(divided.tail, rows - room);
+            running.hold_back(divided.tail, rows - room);
             (divided.head, room)
         } else {
             (frames, rows)
@@ -529,7 +535,7 @@ impl Session<Ready> {
     }
 
     /// Ends a stream whose permit no longer holds.
-    fn check_standing(&self, running: &mut Running) -> Result<(), Failure> {
+    pub(super) fn check_standing(&self, running: &mut Running) -> Result<(), Failure> {
         let Some(standing) = &mut running.permit else { return Ok(()) };
         if standing.holds(&self.services.policies.borrow()) { Ok(()) } else { Err(Error::Revoked.into()) }
     }

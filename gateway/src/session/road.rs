@@ -22,7 +22,7 @@ use super::{Session, measure, system};
 use crate::audit::{Event, Outcome, Record, Status};
 use crate::plan::Shadowed;
 use crate::sources::Lease;
-use crate::statement::{Kind, Statement};
+use crate::statement::{Kind, Statement, Transaction};
 use crate::store::Ticket;
 
 /// A statement as the client asks for it to be run.
@@ -97,13 +97,16 @@ impl Session<Ready> {
         }
         match &asked.statement.kind {
             Kind::Prepare(prepare) => self.prepare(prepare, record).await,
+            Kind::Fetch(fetch) if self.state.portals.prepared(&fetch.cursor).is_some() => {
+                self.fetch_from_portal(fetch, asked, record).await
+            }
             Kind::Fetch(fetch) => self.fetch(fetch, asked.bind, asked.simple, record).await,
             Kind::Execute(execute) => match self.called(execute, asked) {
                 Ok(called) => {
                     // What runs is what was prepared: the record names that, and its values.
                     record.query = Some(Arc::clone(&called.statement.text));
                     record.parameters = self.services.audit.parameters_as(&called.parameter_types, &called.bind);
-                    self.decide_and_run(called.asked(asked.simple), record).await
+                    self.decide_and_run(called.asked(asked.simple), record).await.map_err(Failure::elsewhere)
                 }
                 Err(error) => Err(self.note(record, error.into())),
             },
@@ -111,6 +114,13 @@ impl Session<Ready> {
             Kind::Query(query) => self.answer_system(query, asked, record).await,
             _ => self.answer(asked.statement, record).await,
         }
+    }
+
+    /// The same for a statement that is known to go to the policy: what a portal holds that a FETCH reads.
+    pub(super) async fn start_governed(&mut self, asked: Asked<'_>) -> Result<Box<Running>, Failure> {
+        let mut record = self.record(Event::Statement, asked.statement);
+        record.parameters = self.services.audit.parameters_as(asked.parameter_types, asked.bind);
+        Ok(Box::new(self.decide_and_run(asked, record).await?))
     }
 
     async fn decide_and_run(&mut self, asked: Asked<'_>, mut record: Record) -> Result<Running, Failure> {
@@ -129,7 +139,7 @@ impl Session<Ready> {
             self.give_back(&permission.used, Some(&record)).await;
             return Err(self.note(record, error.into()));
         }
-        let permission = Permission { on_kept_connection: cursor.hold, ..permission };
+        let permission = Permission { on_kept_connection: true, ..permission };
         let tables = record.tables.clone();
         let declared = match self.run(permission, asked.bind, record).await {
             Ok(mut running) => self.declared(cursor, tables, &mut running).await.map(|()| running),
@@ -270,12 +280,20 @@ impl Session<Ready> {
         }
     }
 
+    /// Whether a statement runs on the transaction's connection. An implicit transaction whose only query is the `last` of
+    /// its message needs none.
+    fn keeps_connection(&self, last: bool) -> bool {
+        let Some(block) = &self.state.transaction else { return false };
+        !last || block.implicit.is_none() || block.lease.is_some()
+    }
+
     /// A failed transaction takes nothing but its end.
     pub(super) fn allowed_now(&self, statement: &Statement) -> Result<(), Error> {
-        use passgate_connectors::Control::{Commit, Rollback, RollbackTo};
         let failed = self.state.transaction.as_ref().is_some_and(|block| block.failed);
         match statement.kind {
-            Kind::Transaction(Commit | Rollback | RollbackTo(_)) => Ok(()),
+            Kind::Transaction(
+                Transaction::Commit { .. } | Transaction::Rollback { .. } | Transaction::RollbackTo(_),
+            ) => Ok(()),
             _ if failed => Err(Error::TransactionFailed),
             _ => Ok(()),
         }
@@ -300,7 +318,7 @@ impl Session<Ready> {
         let mut running = Running::recorded(receipt, Some(standing));
         let location = match &shadowed {
             Some(shadowed) => Location::Shadow(shadowed),
-            None if on_kept_connection || self.state.transaction.is_some() => Location::Kept,
+            None if on_kept_connection || self.keeps_connection(self.state.last) => Location::Kept,
             None => Location::Source,
         };
         let mut sent = false;
@@ -352,7 +370,7 @@ impl Session<Ready> {
         location: Location<'_>,
         running: &mut Running,
     ) -> Result<Description, Failure> {
-        let in_transaction = self.state.transaction.is_some();
+        let in_transaction = self.keeps_connection(true);
         if matches!(location, Location::Kept) || matches!(location, Location::Source if in_transaction) {
             self.pin(running).await?;
             let receipt = running.receipt().ok_or(Error::TransactionLost)?;
@@ -431,8 +449,7 @@ impl Session<Ready> {
     async fn begin_on(&mut self, lease: Lease) -> Result<(), Failure> {
         let Some(block) = &mut self.state.transaction else { return Ok(()) };
         block.lease = Some(lease);
-        let begin = passgate_connectors::Control::Begin { isolation: block.isolation };
-        let controls: Vec<_> = std::iter::once(begin).chain(block.savepoints()).collect();
+        let controls: Vec<_> = std::iter::once(block.control()).chain(block.savepoints()).collect();
         for control in &controls {
             self.on_pinned_lease(async |lease| lease.control(control).await).await?;
         }

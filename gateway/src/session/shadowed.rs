@@ -12,6 +12,7 @@ use super::ready::Ready;
 use super::relay::Running;
 use crate::plan::{Model, SessionValues, Shadowed};
 use crate::sources::{Lease, Wanted};
+use crate::statement::listed_name;
 
 impl Session<Ready> {
     /// The shadow for this person now.
@@ -65,7 +66,9 @@ impl Session<Ready> {
 
     fn shadow_settings(&self) -> (SourceName, SessionSettings, String) {
         let settings = &self.state.settings;
-        let search_path = settings.show("search_path").map_or_else(String::new, |(_, value)| value);
+        // `"$user"` would be the shadow's own login there.
+        let schemas: Vec<_> = settings.search_path().iter().map(|schema| listed_name(schema)).collect();
+        let search_path = schemas.join(", ");
         (self.state.source.clone(), settings.for_source(), search_path)
     }
 }

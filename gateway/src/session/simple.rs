@@ -1,4 +1,4 @@
-//! The simple query: a text of any number of statements, answered in order up to the first error.
+//! The simple query: a text of any number of statements, answered in order up to the first error, in one transaction.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use super::error::{End, Failure};
 use super::ready::Ready;
 use super::relay::{Reached, Wanted};
 use super::road::Asked;
+use super::transaction::Implicit;
 use crate::audit::Event;
 use crate::error::ClientError;
 use crate::statement::Statement;
@@ -18,9 +19,9 @@ impl Session<Ready> {
     /// Answers a Query message.
     pub(super) async fn simple(&mut self, text: &str) -> Result<(), End> {
         if let Err(failure) = self.simple_statements(text).await {
-            self.answer_failure(failure)?;
+            self.answer_failure(failure.located(text))?;
         }
-        self.ready_for_query().await
+        self.end_turn().await
     }
 
     async fn simple_statements(&mut self, text: &str) -> Result<(), Failure> {
@@ -33,7 +34,11 @@ impl Session<Ready> {
         }
         let (untyped, unbound) = (Arc::default(), Bind::default());
         let mut answered = 0_u64;
-        for statement in &*statements {
+        for (place, statement) in statements.iter().enumerate() {
+            self.state.last = place + 1 == statements.len();
+            if statements.len() > 1 {
+                self.begin_implicit(Implicit::Message);
+            }
             let asked = Asked { statement, parameter_types: &untyped, bind: &unbound, simple: true };
             let mut running = self.start(asked).await?;
             let wanted = Wanted { fields: true, rows_max: None, answered_before: answered };

@@ -193,6 +193,7 @@ impl Session<SignedIn> {
             statement_timeout_ms_max: services.config.statement_timeout_ms_max,
             default_schema: snapshot.default_schema().to_owned(),
             time_zone: services.config.time_zone.clone(),
+            person: self.state.caller.identity.person.to_string(),
         });
         settings.begin(&packet.parameters).map_err(End::fatal)?;
         Ok(Ready {
@@ -208,6 +209,7 @@ impl Session<SignedIn> {
             portals: Portals::default(),
             transaction: None,
             accessed: None,
+            last: false,
             skipping: false,
             registration: services.cancels.register(self.state.version.has_long_cancel_keys()),
         })

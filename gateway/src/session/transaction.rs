@@ -3,6 +3,11 @@
 //! A transaction's connection is taken with its first statement, not with BEGIN, so a client that begins and waits
 //! keeps nothing from others. Until then savepoints are only remembered. A refusal by the gateway fails the
 //! transaction just as an error of the source does.
+//!
+//! Statements that come in one message, or in one pipeline up to its Sync, are one transaction too, as in PostgreSQL: an
+//! implicit one, which a BEGIN among them makes a block.
+//! Source: <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT> and
+//! `xact.c`, `BeginImplicitTransactionBlock`.
 
 use passgate_connectors::{Control, Isolation, ServerMessage, SessionSettings};
 use passgate_wire::TransactionStatus;
@@ -12,6 +17,7 @@ use super::error::{Error, Failure};
 use super::ready::Ready;
 use super::settings::Settings;
 use crate::sources::Lease;
+use crate::statement::{Modes, Transaction};
 
 /// Savepoints of one transaction.
 const SAVEPOINTS_MAX: usize = 1_000;
@@ -20,8 +26,10 @@ const SAVEPOINTS_MAX: usize = 1_000;
 pub(super) struct Block {
     /// Whether nothing but its end is taken.
     pub(super) failed: bool,
-    /// The isolation level asked for.
-    pub(super) isolation: Option<Isolation>,
+    /// Whether nobody began it: it ends with the message or the pipeline.
+    pub(super) implicit: Option<Implicit>,
+    /// What it is.
+    pub(super) modes: BlockModes,
     /// Its connection, once there is one.
     pub(super) lease: Option<Lease>,
     /// Whether it had a connection that is gone.
@@ -34,6 +42,26 @@ pub(super) struct Block {
     marks: Vec<Mark>,
 }
 
+/// What an implicit transaction is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Implicit {
+    /// The statements of one simple query.
+    Message,
+    /// The messages up to a Sync. Only with the second statement PostgreSQL treats them as a block.
+    Pipeline {
+        /// Whether a statement has been executed before.
+        executed: bool,
+    },
+}
+
+/// The modes of a transaction. Every transaction is read-only on the source; what the client asked for is only shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BlockModes {
+    pub(super) isolation: Isolation,
+    pub(super) read_only: bool,
+    pub(super) deferrable: bool,
+}
+
 /// A savepoint.
 struct Mark {
     name: String,
@@ -42,10 +70,11 @@ struct Mark {
 }
 
 impl Block {
-    fn begin(isolation: Option<Isolation>, settings: &Settings) -> Self {
+    fn begin(implicit: Option<Implicit>, modes: BlockModes, settings: &Settings) -> Self {
         Self {
             failed: false,
-            isolation,
+            implicit,
+            modes,
             lease: None,
             lost: false,
             applied: None,
@@ -53,6 +82,43 @@ impl Block {
             before: settings.clone(),
             marks: Vec::new(),
         }
+    }
+
+    /// How it begins on a connection. What the source does anyway is not said.
+    pub(super) fn control(&self) -> Control {
+        let BlockModes { isolation, deferrable, read_only: _ } = self.modes;
+        Control::Begin { isolation: Some(isolation).filter(|level| *level != Isolation::ReadCommitted), deferrable }
+    }
+
+    /// Whether statements that need a block may run in it.
+    fn counts(&self) -> bool {
+        self.implicit != Some(Implicit::Pipeline { executed: false })
+    }
+
+    /// Changes modes, within what PostgreSQL allows once queries have run.
+    fn set_modes(&mut self, modes: Modes) -> Result<(), Error> {
+        let queried = self.lease.is_some() || self.lost;
+        let nested = !self.marks.is_empty();
+        let late = |what, changes: bool| match changes && (queried || nested) {
+            true => Err(if nested { Error::NestedMode(what) } else { Error::LateMode(what) }),
+            false => Ok(()),
+        };
+        if let Some(isolation) = modes.isolation {
+            late("SET TRANSACTION ISOLATION LEVEL", isolation != self.modes.isolation)?;
+            self.modes.isolation = isolation;
+        }
+        if let Some(read_only) = modes.read_only {
+            match !read_only && self.modes.read_only {
+                true if nested => return Err(Error::NestedReadWrite),
+                true if queried => return Err(Error::LateReadWrite),
+                _ => self.modes.read_only = read_only,
+            }
+        }
+        if let Some(deferrable) = modes.deferrable {
+            late("SET TRANSACTION [NOT] DEFERRABLE", deferrable != self.modes.deferrable)?;
+            self.modes.deferrable = deferrable;
+        }
+        Ok(())
     }
 
     /// How many savepoints there are.
@@ -77,6 +143,7 @@ impl Session<Ready> {
     pub(super) fn transaction_status(&self) -> TransactionStatus {
         match &self.state.transaction {
             None => TransactionStatus::Idle,
+            Some(block) if block.implicit.is_some() => TransactionStatus::Idle,
             Some(block) if block.failed => TransactionStatus::Failed,
             Some(_) => TransactionStatus::Open,
         }
@@ -101,48 +168,121 @@ impl Session<Ready> {
     }
 
     /// Carries transaction control out and says its tag.
-    pub(super) async fn control(&mut self, control: &Control, text: &str) -> Result<String, Failure> {
-        match control {
-            Control::Begin { isolation } => {
+    pub(super) async fn control(&mut self, transaction: &Transaction) -> Result<String, Failure> {
+        match transaction {
+            Transaction::Begin { modes, start } => {
                 // Rows of a held cursor may stand on the connection that the transaction will take.
                 self.settle().await?;
-                Ok(self.begin(*isolation, text))
+                self.begin(*modes)?;
+                Ok(if *start { "START TRANSACTION" } else { "BEGIN" }.to_owned())
             }
-            Control::Commit => self.end_transaction(false).await,
-            Control::Rollback => self.end_transaction(true).await,
-            Control::Savepoint(name) => self.savepoint(name).await,
-            Control::Release(name) => self.release(name).await,
-            Control::RollbackTo(name) => self.roll_back_to(name).await,
-            // The session's own word to a source; no client's statement becomes one.
-            Control::CloseCursor(_) | Control::CloseCursors => Err(Error::OutOfPlace.into()),
+            Transaction::Commit { chain } => self.end_transaction(false, *chain).await,
+            Transaction::Rollback { chain } => self.end_transaction(true, *chain).await,
+            Transaction::Savepoint(name) => self.savepoint(name).await,
+            Transaction::Release(name) => self.release(name).await,
+            Transaction::RollbackTo(name) => self.roll_back_to(name).await,
+            Transaction::Modes { modes, lasting } => self.set_modes(*modes, *lasting),
         }
     }
 
-    fn begin(&mut self, isolation: Option<Isolation>, text: &str) -> String {
-        if self.state.transaction.is_some() {
-            self.warn("25001", "there is already a transaction in progress");
-        } else {
-            let isolation = isolation.or_else(|| self.state.settings.default_isolation());
-            self.state.transaction = Some(Block::begin(isolation, &self.state.settings));
-        }
-        let started = text.trim_start().get(..5).is_some_and(|word| word.eq_ignore_ascii_case("start"));
-        if started { "START TRANSACTION" } else { "BEGIN" }.to_owned()
+    /// The transaction in which a statement that needs a block may run.
+    pub(super) fn block(&self) -> Option<&Block> {
+        self.state.transaction.as_ref().filter(|block| block.counts())
     }
 
-    async fn end_transaction(&mut self, roll_back: bool) -> Result<String, Failure> {
+    /// The transaction that somebody began.
+    pub(super) fn explicit_block(&self) -> Option<&Block> {
+        self.state.transaction.as_ref().filter(|block| block.implicit.is_none())
+    }
+
+    fn begin(&mut self, modes: Modes) -> Result<(), Error> {
+        let default = self.state.settings.default_modes();
+        match &mut self.state.transaction {
+            Some(block) if block.implicit.is_none() => {
+                block.set_modes(modes)?;
+                self.warn("25001", "there is already a transaction in progress");
+            }
+            Some(block) => {
+                block.set_modes(modes)?;
+                block.implicit = None;
+            }
+            None => {
+                let mut block = Block::begin(None, default, &self.state.settings);
+                block.set_modes(modes)?;
+                self.state.transaction = Some(block);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sees to it that what follows is in a transaction, until [`Self::end_implicit`].
+    pub(super) fn begin_implicit(&mut self, implicit: Implicit) {
         if self.state.transaction.is_none() {
-            self.warn("25P01", "there is no transaction in progress");
-            return Ok(if roll_back { "ROLLBACK" } else { "COMMIT" }.to_owned());
+            let modes = self.state.settings.default_modes();
+            self.state.transaction = Some(Block::begin(Some(implicit), modes, &self.state.settings));
         }
-        let roll_back = roll_back || self.state.transaction.as_ref().is_some_and(|block| block.failed);
+    }
+
+    /// A statement of a pipeline has been executed.
+    pub(super) fn note_executed(&mut self) {
+        if let Some(Block { implicit: Some(Implicit::Pipeline { executed }), .. }) = &mut self.state.transaction {
+            *executed = true;
+        }
+    }
+
+    /// The message, or the pipeline, is over.
+    pub(super) async fn end_implicit(&mut self) -> Result<(), Failure> {
+        let implicit = self.state.transaction.as_ref().is_some_and(|block| block.implicit.is_some());
+        if implicit { self.end_block(false).await.map(drop) } else { Ok(()) }
+    }
+
+    async fn end_transaction(&mut self, roll_back: bool, chain: bool) -> Result<String, Failure> {
+        let command = if roll_back { "ROLLBACK" } else { "COMMIT" };
+        let Some(modes) = self.explicit_block().map(|block| block.modes) else {
+            if chain {
+                let command = if roll_back { "ROLLBACK AND CHAIN" } else { "COMMIT AND CHAIN" };
+                return Err(Error::NoTransaction(command).into());
+            }
+            self.warn("25P01", "there is no transaction in progress");
+            self.end_block(roll_back).await?;
+            return Ok(command.to_owned());
+        };
+        // PostgreSQL forgets the modes of a transaction when it fails, and so does what is chained to it.
+        let failed = self.state.transaction.as_ref().is_some_and(|block| block.failed);
+        let rolled_back = self.end_block(roll_back).await?;
+        if chain {
+            let modes = if failed { self.state.settings.default_modes() } else { modes };
+            self.state.transaction = Some(Block::begin(None, modes, &self.state.settings));
+        }
+        Ok(if rolled_back { "ROLLBACK" } else { command }.to_owned())
+    }
+
+    /// Ends a transaction, if there is one, and says whether it was rolled back.
+    async fn end_block(&mut self, roll_back: bool) -> Result<bool, Failure> {
+        let Some(block) = &self.state.transaction else { return Ok(roll_back) };
+        let roll_back = roll_back || block.failed;
         self.abandon_portals(roll_back).await?;
-        let Some(mut block) = self.state.transaction.take() else { return Ok("ROLLBACK".to_owned()) };
+        let Some(mut block) = self.state.transaction.take() else { return Ok(true) };
         self.state.settings = if roll_back { block.before } else { block.lasting };
         if let Some(lease) = block.lease.take() {
             self.end_on(lease, roll_back).await?;
         }
         self.state.cursors.end_transaction(roll_back);
-        Ok(if roll_back { "ROLLBACK" } else { "COMMIT" }.to_owned())
+        Ok(roll_back)
+    }
+
+    /// SET TRANSACTION, or for the transactions to come.
+    pub(super) fn set_modes(&mut self, modes: Modes, lasting: bool) -> Result<String, Failure> {
+        if lasting {
+            for (name, value) in super::settings::as_defaults(modes) {
+                self.change_setting(name, Some(value), false)?;
+            }
+        } else if self.block().is_none() {
+            self.warn("25P01", "SET TRANSACTION can only be used in transaction blocks");
+        } else if let Some(block) = &mut self.state.transaction {
+            block.set_modes(modes)?;
+        }
+        Ok("SET".to_owned())
     }
 
     /// Ends the transaction on its connection, which stays with the session while it has cursors that outlive it.
@@ -161,7 +301,7 @@ impl Session<Ready> {
     }
 
     async fn savepoint(&mut self, name: &str) -> Result<String, Failure> {
-        let block = self.state.transaction.as_ref().ok_or(Error::NoTransaction("SAVEPOINT"))?;
+        let block = self.explicit_block().ok_or(Error::NoTransaction("SAVEPOINT"))?;
         if block.marks.len() >= SAVEPOINTS_MAX {
             return Err(Error::TooManySavepoints.into());
         }
@@ -175,7 +315,7 @@ impl Session<Ready> {
     }
 
     async fn release(&mut self, name: &str) -> Result<String, Failure> {
-        let block = self.state.transaction.as_ref().ok_or(Error::NoTransaction("RELEASE SAVEPOINT"))?;
+        let block = self.explicit_block().ok_or(Error::NoTransaction("RELEASE SAVEPOINT"))?;
         let at = block.mark(name)?;
         self.control_pinned(&Control::Release(name.to_owned())).await?;
         if let Some(block) = &mut self.state.transaction {
@@ -186,7 +326,7 @@ impl Session<Ready> {
     }
 
     async fn roll_back_to(&mut self, name: &str) -> Result<String, Failure> {
-        let block = self.state.transaction.as_ref().ok_or(Error::NoTransaction("ROLLBACK TO SAVEPOINT"))?;
+        let block = self.explicit_block().ok_or(Error::NoTransaction("ROLLBACK TO SAVEPOINT"))?;
         let at = block.mark(name)?;
         if block.lost {
             return Err(Error::TransactionLost.into());

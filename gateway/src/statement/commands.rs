@@ -9,6 +9,8 @@ use sqlparser::ast as sql;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Span, Token, Word};
 
+use super::session_words::{SessionCommand, session_command};
+
 type Result<T> = std::result::Result<T, ParserError>;
 
 /// A statement as read, and where it stands.
@@ -26,6 +28,8 @@ pub(super) struct Written {
 pub(super) enum Command {
     /// By the parser.
     Parsed(Box<sql::Statement>),
+    /// About the session itself.
+    Session(SessionCommand),
     Prepare {
         name: sql::Ident,
         types: Vec<sql::DataType>,
@@ -121,6 +125,9 @@ fn written(parser: &mut Parser) -> Result<Written> {
 }
 
 fn command(parser: &mut Parser) -> Result<Command> {
+    if let Some(command) = session_command(parser)? {
+        return Ok(Command::Session(command));
+    }
     if takes(parser, "PREPARE") {
         prepare(parser)
     } else if takes(parser, "DECLARE") {
@@ -149,6 +156,9 @@ fn prepare(parser: &mut Parser) -> Result<Command> {
     needs(parser, "AS")?;
     let from = parser.peek_token_ref().span.start;
     // Nothing that is read here can be prepared, so one prepared statement cannot hold another.
+    if session_command(parser)?.is_some() {
+        return parser.expected_ref("a query", parser.get_current_token());
+    }
     let command = Command::Parsed(Box::new(parser.parse_statement()?));
     let statement = Box::new(Written { command, from, to: parser.get_current_token().span.end });
     Ok(Command::Prepare { name, types, statement })
@@ -368,16 +378,21 @@ fn word_of(token: &Token) -> String {
     }
 }
 
+/// Whether the word that stands so many words ahead is this one, not in quotes.
+pub(super) fn word_ahead(parser: &Parser, ahead: usize, word: &str) -> bool {
+    let token = &parser.peek_nth_token_ref(ahead).token;
+    matches!(token, Token::Word(Word { value, quote_style: None, .. }) if value.eq_ignore_ascii_case(word))
+}
+
 /// Takes the next word if it is this one, not in quotes.
-fn takes(parser: &mut Parser, word: &str) -> bool {
-    let next = &parser.peek_token_ref().token;
-    let found = matches!(next, Token::Word(Word { value, quote_style: None, .. }) if value.eq_ignore_ascii_case(word));
+pub(super) fn takes(parser: &mut Parser, word: &str) -> bool {
+    let found = word_ahead(parser, 0, word);
     if found {
         parser.advance_token();
     }
     found
 }
 
-fn needs(parser: &mut Parser, word: &str) -> Result<()> {
+pub(super) fn needs(parser: &mut Parser, word: &str) -> Result<()> {
     if takes(parser, word) { Ok(()) } else { parser.expected_ref(word, parser.peek_token_ref()) }
 }

@@ -20,6 +20,7 @@ mod print;
 mod rephrase;
 mod scan;
 mod session;
+mod session_words;
 #[cfg(test)]
 mod tests;
 pub mod tree;
@@ -28,7 +29,6 @@ mod walk;
 
 use std::sync::Arc;
 
-use passgate_connectors::Control;
 use passgate_policy::{Place, Write};
 use serde::Deserialize;
 use sqlparser::parser::{Parser, ParserError};
@@ -42,6 +42,8 @@ use lower::Lowering;
 pub use commands::Direction;
 pub use delivery::{CopyFormat, CopyOptions, Cursor, Delivery, Fetch, ForceQuote};
 pub use print::{SYNTAX_FUNCTIONS, print, quoted_name};
+pub use session::listed_name;
+pub use session_words::{Discard, Modes};
 pub use types::catalog_type;
 pub use walk::{Part, PartMut};
 
@@ -143,14 +145,55 @@ pub enum Kind {
     Reset(Option<String>),
     /// `SHOW name`.
     Show(String),
+    /// `SHOW ALL`.
+    ShowAll,
     /// Transaction control.
-    Transaction(Control),
+    Transaction(Transaction),
     /// `DEALLOCATE name`, or all.
     Deallocate(Option<String>),
-    /// `DISCARD ALL`.
-    DiscardAll,
+    /// DISCARD.
+    Discard(Discard),
+    /// LISTEN: taken quietly, because drivers send it; nobody notifies here.
+    Listen,
+    /// UNLISTEN.
+    Unlisten,
     /// Not a read at all: `writes` names it.
     Write,
+}
+
+/// Transaction control, as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transaction {
+    /// BEGIN.
+    Begin {
+        /// Its modes.
+        modes: Modes,
+        /// Whether it was written START TRANSACTION.
+        start: bool,
+    },
+    /// COMMIT.
+    Commit {
+        /// Whether another begins with the same modes.
+        chain: bool,
+    },
+    /// ROLLBACK.
+    Rollback {
+        /// Whether another begins with the same modes.
+        chain: bool,
+    },
+    /// SAVEPOINT.
+    Savepoint(String),
+    /// RELEASE.
+    Release(String),
+    /// ROLLBACK TO.
+    RollbackTo(String),
+    /// SET TRANSACTION.
+    Modes {
+        /// What is set.
+        modes: Modes,
+        /// Whether it is for the transactions to come: SET SESSION CHARACTERISTICS.
+        lasting: bool,
+    },
 }
 
 /// PREPARE.
@@ -225,9 +268,12 @@ impl Kind {
             | Self::Set { .. }
             | Self::Reset(_)
             | Self::Show(_)
+            | Self::ShowAll
             | Self::Transaction(_)
             | Self::Deallocate(_)
-            | Self::DiscardAll => false,
+            | Self::Discard(_)
+            | Self::Listen
+            | Self::Unlisten => false,
         }
     }
 
@@ -246,10 +292,13 @@ impl Kind {
             Self::Execute(_) => "execute",
             Self::Set { .. } => "set",
             Self::Reset(_) => "reset",
-            Self::Show(_) => "show",
+            Self::Show(_) | Self::ShowAll => "show",
+            Self::Transaction(Transaction::Modes { .. }) => "set",
             Self::Transaction(_) => "transaction",
             Self::Deallocate(_) => "deallocate",
-            Self::DiscardAll => "discard",
+            Self::Discard(_) => "discard",
+            Self::Listen => "listen",
+            Self::Unlisten => "unlisten",
             Self::Write => "write",
         }
     }
@@ -324,17 +373,20 @@ pub struct Error {
     pub message: String,
     /// Where, and what else is known.
     pub detail: Option<String>,
+    /// Where in the text.
+    pub place: Option<Place>,
     /// What to do.
     pub hint: Option<String>,
 }
 
 impl Error {
     fn new(sqlstate: &'static str, message: impl Into<String>) -> Self {
-        Self { sqlstate, message: message.into(), detail: None, hint: None }
+        Self { sqlstate, message: message.into(), detail: None, place: None, hint: None }
     }
 
     fn at(mut self, at: Place) -> Self {
         self.detail = Some(format!("It stands at {at}."));
+        self.place = Some(at);
         self
     }
 
@@ -434,5 +486,9 @@ impl ClientError for Error {
 
     fn hint(&self) -> Option<String> {
         self.hint.clone()
+    }
+
+    fn place(&self) -> Option<Place> {
+        self.place
     }
 }

@@ -1,16 +1,16 @@
 //! Which statement is which: reads, session statements, and everything else by its name.
 
-use passgate_connectors::{Control, Isolation};
 use passgate_policy::{Place, Write};
 use sqlparser::ast::{self as sql, Spanned};
 use std::sync::Arc;
 
 use super::commands::{Command, CopyOption, CopyValue, CursorOptions};
 use super::lower::{self, Lowering, place};
+use super::session_words::SessionCommand;
 use super::tree::{Body, Expression, Item, Literal, Path, Query, Relation, Select, Spot};
 use super::{
     Argument, ArgumentForm, CopyFormat, CopyOptions, Cursor, Error, Execute, ExplainOptions, Fetch, ForceQuote, Kind,
-    Prepare, Statement, oids, types,
+    Prepare, Statement, Transaction, oids, quoted_name, types,
 };
 
 type Result<T> = std::result::Result<T, Error>;
@@ -19,6 +19,7 @@ type Result<T> = std::result::Result<T, Error>;
 pub(super) fn classify(command: &Command, lowering: &mut Lowering, at: Place) -> Result<Kind> {
     match command {
         Command::Parsed(statement) => classify_parsed(statement, lowering),
+        Command::Session(command) => session_kind(command, lowering, at),
         Command::Declare { name, options, hold, query } => {
             let CursorOptions { binary, insensitive, scroll } = *options;
             let name = lower::name(name)?.text;
@@ -50,6 +51,32 @@ pub(super) fn prepare(name: &sql::Ident, types: &[sql::DataType], statement: Sta
     };
     let parameter_types = types.iter().map(oid).collect::<Result<_>>()?;
     Ok(Kind::Prepare(Prepare { name: lower::name(name)?.text, parameter_types, statement: Arc::new(statement) }))
+}
+
+fn session_kind(command: &SessionCommand, lowering: &mut Lowering, at: Place) -> Result<Kind> {
+    let text = |name: &sql::Ident| Ok::<_, Error>(lower::name(name)?.text);
+    Ok(match command {
+        SessionCommand::Begin { modes, start } => {
+            Kind::Transaction(Transaction::Begin { modes: *modes, start: *start })
+        }
+        SessionCommand::Commit { chain } => Kind::Transaction(Transaction::Commit { chain: *chain }),
+        SessionCommand::Rollback { chain } => Kind::Transaction(Transaction::Rollback { chain: *chain }),
+        SessionCommand::Savepoint(name) => Kind::Transaction(Transaction::Savepoint(text(name)?)),
+        SessionCommand::Release(name) => Kind::Transaction(Transaction::Release(text(name)?)),
+        SessionCommand::RollbackTo(name) => Kind::Transaction(Transaction::RollbackTo(text(name)?)),
+        SessionCommand::Modes { modes, lasting } => {
+            Kind::Transaction(Transaction::Modes { modes: *modes, lasting: *lasting })
+        }
+        SessionCommand::Listen => Kind::Listen,
+        SessionCommand::Unlisten => Kind::Unlisten,
+        SessionCommand::Discard(what) => Kind::Discard(*what),
+        SessionCommand::ShowAll => Kind::ShowAll,
+        SessionCommand::Reset(name) => Kind::Reset(Some((*name).to_owned())),
+        SessionCommand::Refused(command) => {
+            lowering.writes.push(Write { command, at });
+            Kind::Write
+        }
+    })
 }
 
 fn classify_parsed(statement: &sql::Statement, lowering: &mut Lowering) -> Result<Kind> {
@@ -101,33 +128,10 @@ fn classify_parsed(statement: &sql::Statement, lowering: &mut Lowering) -> Resul
             let words = variable.iter().map(lower::name).collect::<Result<Vec<_>>>()?;
             Ok(Kind::Show(show_name(&words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>())))
         }
-        sql::Statement::StartTransaction {
-            modes,
-            begin: _,
-            transaction: _,
-            modifier,
-            statements,
-            exception,
-            has_end_keyword,
-        } => {
-            if modifier.is_some() || !statements.is_empty() || exception.is_some() || *has_end_keyword {
-                return Err(Error::unsupported("this form of BEGIN", at));
-            }
-            transaction_modes(modes, at).map(|isolation| Kind::Transaction(Control::Begin { isolation }))
-        }
-        sql::Statement::Commit { chain: false, end: _, modifier: None } => Ok(Kind::Transaction(Control::Commit)),
-        sql::Statement::Rollback { chain: false, savepoint: None } => Ok(Kind::Transaction(Control::Rollback)),
-        sql::Statement::Rollback { chain: false, savepoint: Some(name) } => {
-            Ok(Kind::Transaction(Control::RollbackTo(lower::name(name)?.text)))
-        }
-        sql::Statement::Commit { .. } | sql::Statement::Rollback { .. } => Err(Error::unsupported("AND CHAIN", at)),
-        sql::Statement::Savepoint { name } => Ok(Kind::Transaction(Control::Savepoint(lower::name(name)?.text))),
-        sql::Statement::ReleaseSavepoint { name } => Ok(Kind::Transaction(Control::Release(lower::name(name)?.text))),
         sql::Statement::Deallocate { name, prepare: _ } => {
             let all = name.quote_style.is_none() && name.value.eq_ignore_ascii_case("all");
             Ok(Kind::Deallocate(if all { None } else { Some(lower::name(name)?.text) }))
         }
-        sql::Statement::Discard { object_type: sql::DiscardObject::ALL } => Ok(Kind::DiscardAll),
         other => other_kind(other, lowering, at),
     }
 }
@@ -357,32 +361,6 @@ fn explain_format(format: &str, at: Place) -> Result<&'static str> {
         .ok_or_else(|| Error::unsupported("this EXPLAIN format", at))
 }
 
-fn transaction_modes(modes: &[sql::TransactionMode], at: Place) -> Result<Option<Isolation>> {
-    let mut isolation = None;
-    for mode in modes {
-        match mode {
-            sql::TransactionMode::AccessMode(sql::TransactionAccessMode::ReadOnly) => {}
-            sql::TransactionMode::AccessMode(sql::TransactionAccessMode::ReadWrite) => {
-                return Err(Error::unsupported("READ WRITE", at)
-                    .hint("The gateway reads only: leave the mode out, or say READ ONLY."));
-            }
-            sql::TransactionMode::IsolationLevel(level) => {
-                isolation = Some(match level {
-                    sql::TransactionIsolationLevel::ReadUncommitted | sql::TransactionIsolationLevel::ReadCommitted => {
-                        Isolation::ReadCommitted
-                    }
-                    sql::TransactionIsolationLevel::RepeatableRead => Isolation::RepeatableRead,
-                    sql::TransactionIsolationLevel::Serializable => Isolation::Serializable,
-                    sql::TransactionIsolationLevel::Snapshot => {
-                        return Err(Error::unsupported("ISOLATION LEVEL SNAPSHOT", at));
-                    }
-                });
-            }
-        }
-    }
-    Ok(isolation)
-}
-
 fn set_kind(set: &sql::Set, at: Place) -> Result<Kind> {
     match set {
         sql::Set::SingleAssignment { scope, hivevar: false, variable, values } => {
@@ -391,7 +369,9 @@ fn set_kind(set: &sql::Set, at: Place) -> Result<Kind> {
                 Some(sql::ContextModifier::Local) => true,
                 Some(sql::ContextModifier::Global) => return Err(Error::unsupported("SET GLOBAL", at)),
             };
-            Ok(Kind::Set { name: setting_name(variable)?, value: setting_values(values, at)?, local })
+            let name = setting_name(variable)?;
+            let value = if name == "search_path" { path_value(values, at) } else { setting_values(values, at) };
+            Ok(Kind::Set { name, value: value?, local })
         }
         sql::Set::SetTimeZone { local, value } => Ok(Kind::Set {
             name: "timezone".to_owned(),
@@ -401,25 +381,13 @@ fn set_kind(set: &sql::Set, at: Place) -> Result<Kind> {
         sql::Set::SetNames { charset_name, collation_name: None } => {
             Ok(Kind::Set { name: "client_encoding".to_owned(), value: Some(charset_name.value.clone()), local: false })
         }
-        sql::Set::SetTransaction { modes, snapshot: None, session } => {
-            let isolation = transaction_modes(modes, at)?;
-            let name = if *session { "default_transaction_isolation" } else { "transaction_isolation" };
-            let level = isolation.map(|level| match level {
-                Isolation::ReadCommitted => "read committed",
-                Isolation::RepeatableRead => "repeatable read",
-                Isolation::Serializable => "serializable",
-            });
-            match level {
-                None => Ok(Kind::Set {
-                    name: if *session { "default_transaction_read_only" } else { "transaction_read_only" }.to_owned(),
-                    value: Some("on".to_owned()),
-                    local: !*session,
-                }),
-                Some(level) => Ok(Kind::Set { name: name.to_owned(), value: Some(level.to_owned()), local: !*session }),
-            }
+        sql::Set::SetSessionAuthorization(param) => Ok(match &param.kind {
+            sql::SetSessionAuthorizationParamKind::Default => whole_set("session_authorization", None),
+            sql::SetSessionAuthorizationParamKind::User(name) => whole_set("session_authorization", Some(&name.value)),
+        }),
+        sql::Set::SetRole { context_modifier: _, role_name } => {
+            Ok(whole_set("role", Some(role_name.as_ref().map_or("none", |name| name.value.as_str()))))
         }
-        sql::Set::SetSessionAuthorization(_) => Ok(refused_set("session_authorization")),
-        sql::Set::SetRole { .. } => Ok(refused_set("role")),
         sql::Set::SingleAssignment { .. }
         | sql::Set::ParenthesizedAssignments { .. }
         | sql::Set::MultipleAssignments { .. }
@@ -430,9 +398,8 @@ fn set_kind(set: &sql::Set, at: Place) -> Result<Kind> {
     }
 }
 
-/// A setting nobody may change: the session refuses it by its name.
-fn refused_set(name: &str) -> Kind {
-    Kind::Set { name: name.to_owned(), value: None, local: false }
+fn whole_set(name: &str, value: Option<&str>) -> Kind {
+    Kind::Set { name: name.to_owned(), value: value.map(str::to_owned), local: false }
 }
 
 fn setting_name(name: &sql::ObjectName) -> Result<String> {
@@ -449,6 +416,32 @@ fn show_name(words: &[&str]) -> String {
         ["session", "authorization"] => "session_authorization".to_owned(),
         words => words.join("."),
     }
+}
+
+/// A name as PostgreSQL writes one in a list: in quotes where it has to be.
+pub fn listed_name(name: &str) -> String {
+    let plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        && name.starts_with(|first: char| !first.is_ascii_digit());
+    if plain { name.to_owned() } else { quoted_name(name) }
+}
+
+/// `SET search_path`: each value is one name, so that `'a, b'` is a schema with a comma in its name.
+fn path_value(values: &[sql::Expr], at: Place) -> Result<Option<String>> {
+    let folded = |value: &sql::Expr, text: String| match value {
+        sql::Expr::Identifier(word) if word.quote_style.is_none() => text.to_lowercase(),
+        _ => text,
+    };
+    let mut names = Vec::with_capacity(values.len());
+    for value in values {
+        match setting_value(value, at)? {
+            None if values.len() == 1 => return Ok(None),
+            None => return Err(Error::unsupported("DEFAULT in a list", at)),
+            // An empty text is an empty path.
+            Some(text) if text.is_empty() && values.len() == 1 => return Ok(Some(String::new())),
+            Some(text) => names.push(listed_name(&folded(value, text))),
+        }
+    }
+    Ok(Some(names.join(", ")))
 }
 
 /// The value as text; `None` for DEFAULT.

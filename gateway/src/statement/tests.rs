@@ -137,7 +137,7 @@ fn what_is_not_known_is_refused_with_a_place() {
     assert_eq!(error.sqlstate, "0A000");
     assert_eq!(error.message, "type \"public.evil\" is not a built-in type the gateway knows");
     assert!(error.detail.unwrap().contains("line 2"));
-    for text in ["SELECT * FROM t QUALIFY x", "EXPLAIN ANALYZE SELECT 1", "LISTEN x", "SELECT TOP 1 * FROM t"] {
+    for text in ["SELECT * FROM t QUALIFY x", "EXPLAIN ANALYZE SELECT 1", "NOTIFY", "SELECT TOP 1 * FROM t"] {
         assert!(parse(text, &Limits::default()).is_err(), "{text}");
     }
 }

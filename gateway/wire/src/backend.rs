@@ -99,6 +99,8 @@ pub struct ErrorFields<'a> {
     pub detail: Option<&'a str>,
     /// Hint.
     pub hint: Option<&'a str>,
+    /// Which character of the client's text it is about, from 1.
+    pub position: Option<u32>,
 }
 
 /// Where the session stands, as ReadyForQuery tells it.
@@ -194,6 +196,7 @@ impl ErrorFields<'_> {
         ];
         list.extend(self.detail.map(|detail| (b'D', text(detail))));
         list.extend(self.hint.map(|hint| (b'H', text(hint))));
+        list.extend(self.position.map(|position| (b'P', position.to_string())));
         list
     }
 }

@@ -121,6 +121,18 @@ impl Decoder {
         }
     }
 
+    /// The type of the frame that stands so many frames ahead in what is buffered, after sign-in; `None` where it is not
+    /// here yet. Nothing is checked: whoever reaches the frame does.
+    pub fn kind_ahead(&self, frames: usize) -> Option<u8> {
+        let mut rest = self.buffer.as_ref();
+        for _ in 0..frames {
+            let word = rest.get(1..1 + LENGTH_BYTES)?;
+            let length = word.iter().fold(0_usize, |length, &byte| (length << 8) | usize::from(byte));
+            rest = rest.get(1 + length.max(LENGTH_BYTES)..)?;
+        }
+        rest.first().copied()
+    }
+
     /// The type and whole length of the next frame, checked; `None` until they are here.
     fn header(&self) -> Result<Option<(u8, usize)>, Violation> {
         let kind = match self.phase {

@@ -299,7 +299,7 @@ async fn one_message_holds_one_statement_and_copy_is_a_breach() {
 async fn transactions_are_read_only_and_savepoints_quoted() {
     let source = impersonating();
     let mut lease = checkout(&source, "alice").await.unwrap();
-    lease.control(&Control::Begin { isolation: Some(Isolation::RepeatableRead) }).await.unwrap();
+    lease.control(&Control::Begin { isolation: Some(Isolation::RepeatableRead), deferrable: false }).await.unwrap();
     assert_eq!(lease.transaction_status(), TransactionStatus::Open);
     assert_eq!(value(&mut lease, "SELECT pg_catalog.current_setting('transaction_read_only')").await, "on");
     lease.control(&Control::Savepoint("a\"; DROP".to_owned())).await.unwrap();
@@ -433,7 +433,7 @@ async fn an_open_transaction_and_an_idle_connection_end() {
         }
     };
     let mut lease = checkout(&source, "alice").await.unwrap();
-    lease.control(&Control::Begin { isolation: None }).await.unwrap();
+    lease.control(&Control::Begin { isolation: None, deferrable: false }).await.unwrap();
     let pid = value(&mut lease, "SELECT pg_catalog.pg_backend_pid()").await;
     drop(lease);
     gone(pid).await;

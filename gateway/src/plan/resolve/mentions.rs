@@ -63,7 +63,7 @@ impl<'m> Resolver<'m> {
         };
         let called = SYNTAX_FUNCTIONS.contains(&name.text.as_str())
             || functions::takes_a_row(&name.text)
-            || self.snapshot().has_function(self.schema, &name.text);
+            || self.path.schemas.iter().any(|schema| self.snapshot().has_function(schema, &name.text));
         if called || *call != Call::plain(call.name.clone(), call.arguments.clone()) {
             return None;
         }

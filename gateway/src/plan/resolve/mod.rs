@@ -27,9 +27,9 @@ use self::flow::{Edge, Flow, Node, Reference};
 use self::links::{Equation, Links, Relations};
 use self::rows::{condenses, has_set, one_row};
 use self::scope::Given;
-use super::Error;
 use super::introspect::Introspection;
 use super::model::{Model, Unreadable};
+use super::{Error, SearchPath};
 use crate::statement::tree::{
     Body, CommonTable as Common, Distinct, Expression, Item, Limit, Literal, Order, Query, Select, SetOperator, With,
 };
@@ -72,8 +72,8 @@ pub(super) struct FoundView {
 }
 
 /// Resolves a query in place.
-pub(super) fn resolve(query: &mut Query, model: &Model, redirects: &[Redirect]) -> Result<Found> {
-    let mut resolver = Resolver { redirects, ..Resolver::new(model, model.snapshot().default_schema()) };
+pub(super) fn resolve(query: &mut Query, model: &Model, path: SearchPath<'_>, redirects: &[Redirect]) -> Result<Found> {
+    let mut resolver = Resolver { redirects, ..Resolver::new(model, path) };
     let shape = resolver.query(query)?;
     resolver.must_be_whole()?;
     let answer: Vec<Node> = shape.columns.nodes().collect();
@@ -85,7 +85,8 @@ pub(super) fn resolve(query: &mut Query, model: &Model, redirects: &[Redirect]) 
 /// Resolves the definition of a view that has so many columns. Every name in it is qualified but those of `pg_catalog`,
 /// as a source prints it.
 pub(super) fn resolve_view(query: &mut Query, model: &Model, columns: usize) -> Result<FoundView> {
-    let mut resolver = Resolver::new(model, "pg_catalog");
+    let schemas = ["pg_catalog".to_owned()];
+    let mut resolver = Resolver::new(model, SearchPath { schemas: &schemas, sees: &|_| true });
     let shape = resolver.query(query)?;
     let nodes: Vec<Node> = (0..columns).map(|place| shape.columns.by_place(place, &mut resolver.flow)).collect();
     resolver.must_be_whole()?;
@@ -167,8 +168,8 @@ impl<'m> FromScope<'m> {
 
 struct Resolver<'m> {
     model: &'m Model,
-    /// The schema of names without one.
-    schema: &'m str,
+    /// Where names without a schema are looked for.
+    path: SearchPath<'m>,
     /// Tables to put in place of others.
     redirects: &'m [Redirect],
     found: Found,
@@ -182,10 +183,10 @@ struct Resolver<'m> {
 }
 
 impl<'m> Resolver<'m> {
-    fn new(model: &'m Model, schema: &'m str) -> Self {
+    fn new(model: &'m Model, path: SearchPath<'m>) -> Self {
         Self {
             model,
-            schema,
+            path,
             redirects: &[],
             found: Found::default(),
             common_tables: Vec::new(),

@@ -25,7 +25,8 @@ impl<'m> Resolver<'m> {
         if schema == OWN_SCHEMA {
             return Err(Error::own_schema(&table, at));
         }
-        let known = self.model.relation(&schema, &table);
+        let nowhere = name.0.len() == 1 && self.leads_nowhere(&table);
+        let known = self.model.relation(&schema, &table).filter(|_| !nowhere);
         let built_on = known.map_or_else(|| Arc::from([]), |entry| Arc::clone(&entry.built_on));
         let unique_keys = known.map_or(&[][..], |entry| entry.relation.unique_keys.as_slice());
         if known.is_none() {
@@ -44,7 +45,9 @@ impl<'m> Resolver<'m> {
             let name = TableName { source, schema: schema.clone(), table: table.clone() };
             Arc::new(TableFacts::named(name))
         });
-        self.found.tables.push(TableUse { table: Arc::clone(&facts), at, built_on });
+        if !nowhere {
+            self.found.tables.push(TableUse { table: Arc::clone(&facts), at, built_on });
+        }
         name.0 = vec![Name { text: schema.clone(), at }, Name { text: table.clone(), at }];
         let reference = self.flow.table(facts, known, at);
         let mut columns = Columns::Table(reference);
@@ -108,9 +111,9 @@ impl<'m> Resolver<'m> {
     pub(super) fn table_name(&self, name: &Path) -> Result<(String, String)> {
         match name.0.as_slice() {
             [table] => {
-                let own = self.model.relation(self.schema, &table.text).is_some();
-                let catalog = !own && table.text.starts_with("pg_");
-                let schema = if catalog { "pg_catalog" } else { self.schema };
+                let own = self.schema_that_holds(&table.text);
+                let catalog = own.is_none() && table.text.starts_with("pg_");
+                let schema = if catalog { "pg_catalog" } else { own.unwrap_or(self.schema_of_the_unknown()) };
                 Ok((schema.to_owned(), table.text.clone()))
             }
             [schema, table] => Ok((schema.text.clone(), table.text.clone())),
@@ -123,6 +126,35 @@ impl<'m> Resolver<'m> {
             }
             [] => Err(Error::internal()),
         }
+    }
+
+    /// The first schema of the path with a relation of this name that the person may know of.
+    fn schema_that_holds(&self, table: &str) -> Option<&'m str> {
+        let default = self.model.snapshot().default_schema();
+        let holds = |schema: &&String| {
+            self.model.relation(schema, table).is_some_and(|entry| *schema == default || (self.path.sees)(entry))
+        };
+        self.path.schemas.iter().find(holds).map(String::as_str)
+    }
+
+    /// The first schema of the path that the person knows something in.
+    fn current_schema(&self) -> &str {
+        let default = self.model.snapshot().default_schema();
+        let mut schemas = self.path.schemas.iter().map(String::as_str);
+        let known = |schema: &&str| *schema == default || self.model.relations_in(schema).any(self.path.sees);
+        schemas.find(known).unwrap_or(default)
+    }
+
+    /// Where a name is said to be that the path does not lead to: in the schema where it would be without a path.
+    fn schema_of_the_unknown(&self) -> &'m str {
+        self.model.snapshot().default_schema()
+    }
+
+    /// Whether the path leads to no such relation, nor by the default schema: whether there is a hidden one makes no
+    /// difference then.
+    fn leads_nowhere(&self, table: &str) -> bool {
+        let default = self.model.snapshot().default_schema();
+        self.schema_that_holds(table).is_none() && !self.path.schemas.iter().any(|schema| schema == default)
     }
 
     pub(super) fn snapshot(&self) -> &Snapshot {
@@ -227,9 +259,9 @@ impl<'m> Resolver<'m> {
         let (schema, name, at) = match path.0.as_slice() {
             [name] if SYNTAX_FUNCTIONS.contains(&name.text.as_str()) => return Ok(false),
             [name] => {
-                let own = self.schema;
-                let built_in = functions::is_built_in(&name.text) || !self.snapshot().has_function(own, &name.text);
-                (if built_in { "pg_catalog" } else { own }.to_owned(), name.text.clone(), name.at)
+                let holds = |schema: &&String| self.snapshot().has_function(schema, &name.text);
+                let own = self.path.schemas.iter().find(holds).filter(|_| !functions::is_built_in(&name.text));
+                (own.map_or("pg_catalog", String::as_str).to_owned(), name.text.clone(), name.at)
             }
             [schema, name] => (schema.text.clone(), name.text.clone(), schema.at),
             [database, ..] => {
@@ -275,7 +307,7 @@ impl<'m> Resolver<'m> {
             _ => return None,
         };
         let text = match name {
-            "current_schema" => self.snapshot().default_schema(),
+            "current_schema" => self.current_schema(),
             _ => self.snapshot().source().as_str(),
         };
         let literal = Expression::Literal(Literal::String(text.to_owned()));

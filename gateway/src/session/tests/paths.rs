@@ -101,7 +101,7 @@ async fn a_held_cursor_keeps_its_connection_until_it_is_closed() {
         "checkout alice",
         "start SELECT 2",
         "release",
-        "control Begin { isolation: None }",
+        "control Begin { isolation: None, deferrable: false }",
         "start FETCH FORWARD 1 FROM \"h\"",
         "start SELECT 3",
         "control Commit",
@@ -136,7 +136,7 @@ async fn a_portal_that_waits_in_a_failed_transaction_does_not_stop_its_end() {
     client.terminate().await;
     world.saw(&[
         "checkout alice",
-        "control Begin { isolation: None }",
+        "control Begin { isolation: None, deferrable: false }",
         "start SELECT 1",
         "cancel",
         "control Rollback",
