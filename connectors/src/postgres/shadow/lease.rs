@@ -19,7 +19,7 @@ use crate::{
 const CANCEL_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// A lease on a database of a shadow.
-pub(super) struct ShadowLease {
+pub(crate) struct ShadowLease {
     inner: PostgresLease,
     limits: Limits,
     /// What the statement that runs has taken: only waiting for the server counts, not for the client.
@@ -39,6 +39,12 @@ pub(super) struct Limits {
 impl ShadowLease {
     pub(super) fn new(inner: PostgresLease, limits: Limits, database: Arc<Database>) -> Self {
         Self { inner, limits, waited: Duration::ZERO, bytes: 0, _database: database }
+    }
+
+    /// [`Lease::start`], before the permit is taken off.
+    pub(crate) async fn start_query(&mut self, query: &Query, bind: &Bind) -> Result<(), Error> {
+        (self.waited, self.bytes) = (Duration::ZERO, 0);
+        self.inner.start_query(query, bind).await
     }
 
     async fn next_in_time(&mut self) -> Result<Batch, Error> {
@@ -95,8 +101,7 @@ impl Lease for ShadowLease {
     }
 
     fn start<'a>(&'a mut self, query: &'a Permitted<Query>, bind: &'a Bind) -> BoxFuture<'a, Result<(), Error>> {
-        (self.waited, self.bytes) = (Duration::ZERO, 0);
-        self.inner.start(query, bind)
+        Box::pin(self.start_query(query.query(), bind))
     }
 
     fn next(&mut self) -> BoxFuture<'_, Result<Batch, Error>> {

@@ -34,7 +34,8 @@ use crate::login::Impersonation;
 use crate::postgres::settings::Guards;
 use crate::postgres::transport::Transport;
 use crate::{Error, Lease, SessionSettings};
-use lease::{Limits, ShadowLease};
+use lease::Limits;
+pub(crate) use lease::ShadowLease;
 use server::Server;
 
 /// How often it is looked whether a database that is to go is still used, and for how long.
@@ -114,6 +115,15 @@ impl Shadows {
         script: &Script,
         settings: &SessionSettings,
     ) -> Result<Box<dyn Lease>, Error> {
+        Ok(Box::new(self.checkout(source, script, settings).await?))
+    }
+
+    pub(crate) async fn checkout(
+        &self,
+        source: &SourceName,
+        script: &Script,
+        settings: &SessionSettings,
+    ) -> Result<ShadowLease, Error> {
         let mut again = true;
         loop {
             let database = self.database(source, script).await?;
@@ -123,7 +133,7 @@ impl Shadows {
                     let grace = if self.config.host.is_some() { GRACE } else { Duration::ZERO };
                     let wait = Duration::from_millis(self.config.statement_ms_max) + grace;
                     let limits = Limits { wait, bytes: self.config.answer_bytes_max };
-                    return Ok(Box::new(ShadowLease::new(inner, limits, database)));
+                    return Ok(ShadowLease::new(inner, limits, database));
                 }
                 // Somebody may have dropped it: then it is made once more, and otherwise found to be there.
                 Err(Error::Connection { .. }) if again => {

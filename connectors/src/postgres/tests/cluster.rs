@@ -27,6 +27,7 @@ host    all all       127.0.0.1/32 scram-sha-256
 
 const SETUP: &str = r#"
 CREATE ROLE service LOGIN SUPERUSER PASSWORD 'service-secret';
+CREATE ROLE shadows LOGIN CREATEDB PASSWORD 'shadows-secret';
 CREATE ROLE member LOGIN NOINHERIT PASSWORD 'member-secret';
 CREATE ROLE certain LOGIN;
 CREATE ROLE hurried; ALTER ROLE hurried SET statement_timeout = '7s'; ALTER ROLE hurried SET lock_timeout = '1h';

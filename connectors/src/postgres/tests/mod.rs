@@ -4,6 +4,7 @@ mod cluster;
 mod fake;
 mod live;
 mod oddities;
+mod shadow;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
