@@ -3,7 +3,7 @@
 //! The folder list is the pipeline. A room imports only rooms to its right:
 //!
 //! ```text
-//! main, demo › serve › config › server › http, session › ask, approvals, sources, rehearsal › plan › statement, catalog, auth, audit › store, log › error
+//! main, demo › serve › config › server › http, session › ask, approvals, sources, rehearsal › plan › statement, catalog, auth, audit › store, log, embedded › error
 //! ```
 //!
 //! `tests/architecture.rs` fails on an import against this order.
@@ -14,6 +14,7 @@ pub mod auth;
 pub mod catalog;
 pub mod config;
 pub mod demo;
+pub mod embedded;
 pub mod error;
 pub mod http;
 pub mod log;

@@ -13,7 +13,7 @@ use clap::{Parser, Subcommand};
 use passgate::config::{self, Loaded, Problem};
 use passgate::rehearsal::commands;
 use passgate::serve::{self, Running};
-use passgate::{audit, auth, demo, log};
+use passgate::{audit, auth, demo, embedded, log};
 use passgate_connectors::Secret;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -84,9 +84,9 @@ enum Command {
         #[arg(long)]
         example: bool,
     },
-    /// One session of the demonstration's warehouse.
+    /// One session of an embedded PostgreSQL.
     #[command(hide = true)]
-    EmbeddedPostgres(demo::embedded::Arguments),
+    EmbeddedPostgres(embedded::Arguments),
 }
 
 #[derive(clap::Args, Debug)]
@@ -206,7 +206,7 @@ fn main() -> ExitCode {
             // What goes wrong in there is to be seen; without a log nothing is.
             let log = log::Config { level: "warn".to_owned(), ..log::Config::default() };
             let _ = log::start(&log, "demonstration");
-            return demo::embedded::run_child(&arguments);
+            return embedded::run_child(&arguments);
         }
     };
     match result {

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use passgate_connectors::Secret;
 use serde_json::{Value, json};
 
-use super::embedded::DATABASE;
 use super::identity_provider::TOKEN_HOURS;
+use super::warehouse::DATABASE;
 use super::{Folder, Person};
 
 /// What is needed to connect.

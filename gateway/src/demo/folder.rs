@@ -37,6 +37,8 @@ pub(super) struct Settings<'a> {
     pub(super) issuer: &'a str,
     /// The entry of `databases`.
     pub(super) database: Value,
+    /// Where programs that show the catalog may work.
+    pub(super) shadows: &'a Path,
 }
 
 /// A folder that nobody else can read, removed when dropped.
@@ -126,6 +128,8 @@ fn document(settings: Settings<'_>) -> Value {
             "ca_file": "authority.pem",
         }],
         "databases": [settings.database],
+        // The warehouse's folder, so that native code is there already.
+        "catalog": { "shadow": { "directory": settings.shadows } },
         "policies": { "folder": "policies" },
         "audit": [{ "type": "file", "path": "audit.jsonl" }],
         // Whoever ends the demonstration is watching, and waits.

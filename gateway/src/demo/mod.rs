@@ -11,7 +11,6 @@
 
 mod announcement;
 mod certificates;
-pub mod embedded;
 mod folder;
 mod identity_provider;
 mod warehouse;
@@ -20,7 +19,6 @@ use std::future::Future;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::process::ExitStatus;
 
 use passgate_connectors::Secret;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -30,6 +28,8 @@ use certificates::Authority;
 use folder::{Folder, Settings};
 use identity_provider::IdentityProvider;
 use warehouse::Warehouse;
+
+use crate::embedded;
 
 /// What `passgate demo` is asked for.
 #[derive(Clone, Debug, clap::Args)]
@@ -126,6 +126,7 @@ impl<'a, G: Gateway> Demonstration<'a, G> {
             log_level: if options.json { "info" } else { "error" },
             issuer: identity_provider.issuer(),
             database: warehouse.settings(),
+            shadows: warehouse.folder(),
         })?;
         let gateway = start(settings).await.map_err(Error::Gateway)?;
         Ok(Self { folder, people, gateway, _identity_provider: identity_provider })
@@ -192,21 +193,9 @@ pub enum Error {
     /// The folder for settings and data cannot be made or written.
     #[error("cannot write the demonstration's folder: {0}")]
     Folder(#[source] io::Error),
-    /// This program cannot be started a second time.
-    #[error("cannot start the embedded PostgreSQL: {0}")]
-    Program(#[source] io::Error),
     /// The database was not made.
-    #[error("the embedded PostgreSQL ended with {status}; its own words are above")]
-    Warehouse {
-        /// How it ended.
-        status: ExitStatus,
-    },
-    /// Making the database took too long.
-    #[error("the embedded PostgreSQL was not ready after {seconds} seconds")]
-    WarehouseTimeout {
-        /// How long it had.
-        seconds: u64,
-    },
+    #[error(transparent)]
+    Warehouse(#[from] embedded::Error),
     /// The identity provider cannot listen.
     #[error("cannot start the development identity provider: {0}")]
     IdentityProvider(#[source] io::Error),

@@ -1,51 +1,40 @@
-//! The embedded warehouse as the gateway sees it: a program to start, once for making the database and then once for
-//! every connection.
-//!
-//! Separate from `embedded`, which is that program: the two share nothing but a folder and a command line.
+//! The demonstration's warehouse: an embedded PostgreSQL with a few tables, a process for every connection.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::process::Command;
 
 use super::Error;
-use super::embedded::{CACHE_VARIABLES, DATABASE, LOGIN};
+use crate::embedded::{LOGIN, Program, Recipe, TEMPLATE};
 
-const PREPARE_SECONDS_MAX: u64 = 120;
+/// The database that holds the demonstration's tables.
+pub(super) const DATABASE: &str = "demo";
+
+const STEPS: [&str; 3] = [include_str!("schema.sql"), include_str!("rows.sql"), include_str!("access.sql")];
 
 /// A prepared warehouse.
 pub(super) struct Warehouse {
-    program: PathBuf,
+    program: Program,
     directory: PathBuf,
 }
 
 impl Warehouse {
     /// Makes the database below `directory`.
     pub(super) async fn prepare(directory: &Path) -> Result<Self, Error> {
-        let program = std::env::current_exe().map_err(Error::Program)?;
-        let directory = directory.to_owned();
-        let warehouse = Self { program, directory };
-        let mut child = Command::new(&warehouse.program)
-            .args(warehouse.arguments())
-            .arg("--prepare")
-            .envs(warehouse.environment())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(Error::Program)?;
-        let status = tokio::time::timeout(Duration::from_secs(PREPARE_SECONDS_MAX), child.wait())
-            .await
-            .map_err(|_| Error::WarehouseTimeout { seconds: PREPARE_SECONDS_MAX })?
-            .map_err(Error::Program)?;
-        if status.success() { Ok(warehouse) } else { Err(Error::Warehouse { status }) }
+        let program = Program::new(directory)?;
+        let steps = STEPS.map(str::to_owned).to_vec();
+        program.make(TEMPLATE, &Recipe { database: DATABASE.to_owned(), steps, statements: Vec::new() }).await?;
+        Ok(Self { program, directory: directory.to_owned() })
+    }
+
+    /// The folder that its processes work in; others may, too.
+    pub(super) fn folder(&self) -> &Path {
+        &self.directory
     }
 
     /// The entry of `databases` in the settings file.
     pub(super) fn settings(&self) -> Value {
+        let child = self.program.child(TEMPLATE);
         json!({
             "name": DATABASE,
             "type": "postgres",
@@ -60,20 +49,10 @@ impl Warehouse {
             "idle_seconds_max": 120,
             "statement_timeout_ms": 30_000,
             "child": {
-                "program": self.program,
-                "arguments": self.arguments(),
-                "environment": self.environment(),
+                "program": child.program,
+                "arguments": child.arguments,
+                "environment": child.environment,
             },
         })
-    }
-
-    fn arguments(&self) -> Vec<String> {
-        let directory = self.directory.to_string_lossy().into_owned();
-        vec!["embedded-postgres".to_owned(), "--directory".to_owned(), directory]
-    }
-
-    fn environment(&self) -> BTreeMap<&'static str, PathBuf> {
-        let cache = self.directory.join("cache");
-        CACHE_VARIABLES.into_iter().map(|name| (name, cache.clone())).collect()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use passgate_connectors::{SettingProblem, Shadows, Source};
+use passgate_connectors::{Programs, SettingProblem, Shadows, Source};
 
 use super::policies::{self, Policies};
 use super::sign_in_problem;
@@ -11,6 +11,7 @@ use passgate_policy::Known;
 use crate::auth::{Methods, SignIn};
 use crate::catalog::Snapshot;
 use crate::config::{Loaded, Problem};
+use crate::embedded::ShadowPrograms;
 use crate::plan::{self, Rewriter};
 use crate::rehearsal::catalog::Document;
 
@@ -149,7 +150,18 @@ fn sources(loaded: &Loaded) -> Result<Vec<Source>, Vec<Problem>> {
 }
 
 fn shadows(loaded: &Loaded) -> Result<Option<Shadows>, Vec<Problem>> {
-    let shadows = Shadows::open(loaded.settings.catalog.shadow.clone(), None, &loaded.folder);
+    let config = &loaded.settings.catalog.shadow;
+    let directory = config.directory.as_ref().map(|directory| loaded.folder.join(directory));
+    let programs = match config.host {
+        None if cfg!(feature = "embedded-postgres") => {
+            let programs = ShadowPrograms::new(directory.as_deref()).map_err(|error| {
+                vec![loaded.problem(&["catalog", "shadow", "directory"], format!("catalog.shadow: {error}"), None)]
+            })?;
+            Some(Arc::new(programs) as Arc<dyn Programs>)
+        }
+        _ => None,
+    };
+    let shadows = Shadows::open(config.clone(), programs, &loaded.folder);
     let problem = |problem: SettingProblem| {
         let message = format!("catalog.shadow.{}: {}", problem.setting, problem.message);
         loaded.problem(&["catalog", "shadow", &problem.setting], message, problem.suggestion)

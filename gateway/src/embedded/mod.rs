@@ -1,9 +1,10 @@
 //! The hidden command `passgate embedded-postgres`: one PostgreSQL session in a process of its own, speaking
 //! PostgreSQL's ordinary protocol on standard input and output.
 //!
-//! Separate from the rest of the demonstration because it runs in another process. PostgreSQL compiled to WebAssembly
-//! serves one session, heeds neither a statement timeout nor a cancel request, and some statements bring it down; a
-//! process can be given a deadline and ended, and nobody else notices.
+//! `passgate demo` has its warehouse in it, and a gateway without a server for its shadows shows catalogs by it. Separate
+//! because it runs in another process. PostgreSQL compiled to WebAssembly serves one session, heeds neither a statement
+//! timeout nor a cancel request, and some statements bring it down; a process can be given a deadline and ended, and
+//! nobody else notices.
 //!
 //! ```text
 //! connector ── stdin ──► frames ──► session (PostgreSQL 17 in WebAssembly) ── stdout ──► connector
@@ -13,39 +14,51 @@
 mod frames;
 #[cfg(feature = "embedded-postgres")]
 mod instances;
+mod program;
+mod recipe;
 #[cfg(feature = "embedded-postgres")]
 mod session;
+mod shadows;
 #[cfg(feature = "embedded-postgres")]
 mod template;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// The database that holds the demonstration's tables.
-pub(super) const DATABASE: &str = "demo";
+pub use program::{Error, Program};
+pub use recipe::Recipe;
+pub use shadows::ShadowPrograms;
+
+/// The name of a folder's only database.
+pub const TEMPLATE: &str = "template";
 
 /// The one login of the embedded server. It is a superuser, so the connector can take on the person's role.
-pub(super) const LOGIN: &str = "postgres";
+pub const LOGIN: &str = "postgres";
 
 /// Environment variables by which the library that embeds PostgreSQL finds the folder for its native code.
-pub(super) const CACHE_VARIABLES: [&str; 2] = ["XDG_CACHE_HOME", "HOME"];
+const CACHE_VARIABLES: [&str; 2] = ["XDG_CACHE_HOME", "HOME"];
 
-/// Arguments of `passgate embedded-postgres`, a command that `passgate demo` gives to itself.
+/// Arguments of `passgate embedded-postgres`, a command that the program gives to itself.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
-    /// Private folder that holds the template of the database, the native code and the sessions' files.
+    /// Private folder that holds the templates of databases, the native code and the sessions' files.
     #[arg(long)]
     pub directory: PathBuf,
-    /// Make the template and end, in place of serving a session.
-    #[arg(long)]
-    pub prepare: bool,
+    /// Which of the templates.
+    #[arg(long, default_value = TEMPLATE)]
+    pub template: String,
+    /// Make the template of what this file says and end, in place of serving a session.
+    #[arg(long, value_name = "FILE")]
+    pub make: Option<PathBuf>,
 }
 
 /// Runs the command. What goes wrong is said on standard error; standard output belongs to the protocol.
 #[cfg(feature = "embedded-postgres")]
 pub fn run_child(arguments: &Arguments) -> ExitCode {
-    let result =
-        if arguments.prepare { template::prepare(&arguments.directory) } else { session::serve(&arguments.directory) };
+    let result = match &arguments.make {
+        Some(recipe) => template::make(&arguments.directory, &arguments.template, recipe),
+        None => session::serve(&arguments.directory, &arguments.template),
+    };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
@@ -58,7 +71,7 @@ pub fn run_child(arguments: &Arguments) -> ExitCode {
 /// Says that this build has no embedded PostgreSQL.
 #[cfg(not(feature = "embedded-postgres"))]
 pub fn run_child(_arguments: &Arguments) -> ExitCode {
-    tracing::error!("{}", super::Error::NotBuiltIn);
+    tracing::error!("this passgate was built without the embedded PostgreSQL");
     ExitCode::FAILURE
 }
 
@@ -68,7 +81,7 @@ pub fn run_child(_arguments: &Arguments) -> ExitCode {
 enum Problem {
     #[error("cannot use {path}: {source}", path = path.display())]
     File { path: PathBuf, source: std::io::Error },
-    #[error("the caches of the embedded PostgreSQL must lie in its own folder: start it with `passgate demo`")]
+    #[error("the caches of the embedded PostgreSQL must lie in its own folder: it is started by other commands")]
     Cache,
     #[error(transparent)]
     Frame(#[from] frames::FrameError),

@@ -26,7 +26,7 @@ const REPORTED: &str = "SELECT name, setting FROM pg_catalog.pg_settings WHERE n
      'standard_conforming_strings', 'TimeZone')";
 
 /// Serves one session on standard input and output, until the client ends it.
-pub(super) fn serve(directory: &Path) -> Result<(), Problem> {
+pub(super) fn serve(directory: &Path, template: &str) -> Result<(), Problem> {
     super::require_private_cache(directory)?;
     // Ctrl-C reaches every process of the terminal; this one ends when its client does, so that statements can finish.
     signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::new(AtomicBool::new(false)))
@@ -34,7 +34,7 @@ pub(super) fn serve(directory: &Path) -> Result<(), Problem> {
     let mut input = BufReader::new(io::stdin());
     let startup = frames::read_startup(&mut input).inspect_err(|problem| refuse("08P01", &problem.to_string()))?;
     let instance = InstanceDirectory::create(directory)?;
-    let mut server = open(directory, &instance, &startup)
+    let mut server = open(directory, template, &instance, &startup)
         .inspect_err(|_| refuse("XX000", "the embedded server cannot start with these settings"))?;
     let greeting = greet(&mut server)?;
     send(&greeting)?;
@@ -42,12 +42,12 @@ pub(super) fn serve(directory: &Path) -> Result<(), Problem> {
     answer(&mut server, &incoming)
 }
 
-fn open(directory: &Path, instance: &InstanceDirectory, startup: &Startup) -> Result<Pglite, Problem> {
+fn open(directory: &Path, template: &str, instance: &InstanceDirectory, startup: &Startup) -> Result<Pglite, Problem> {
     if startup.parameter("user") != Some(LOGIN) {
         return Err(Problem::Engine(format!("there is no login but {LOGIN}")));
     }
     let root = instance.path().join("root");
-    template::copy(directory, &root)?;
+    template::copy(directory, template, &root)?;
     template::builder(&root)
         .database(startup.parameter("database").unwrap_or(LOGIN))
         // As settings of the start, so that RESET and DISCARD ALL return to them.

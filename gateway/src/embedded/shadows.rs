@@ -1,0 +1,70 @@
+//! Databases that show a source's catalog, each made once and served by processes of our own.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::{fs, io};
+
+use futures_util::future::BoxFuture;
+use passgate_connectors::postgres::Child;
+use passgate_connectors::{Programs, Script};
+use tempfile::TempDir;
+
+use super::program::{Error, Program};
+use super::{LOGIN, Recipe};
+
+/// Whose everything is in there, and whom sessions run as: no superuser, so that it is refused what people are.
+const READER: &str = "passgate";
+
+/// Processes that show catalogs, and the folder that they work in.
+pub struct ShadowPrograms {
+    program: Program,
+    /// Removed at the end, where it is one that nobody named.
+    _folder: Option<TempDir>,
+}
+
+impl ShadowPrograms {
+    /// With this folder, or a new one that goes with this value.
+    pub fn new(directory: Option<&Path>) -> Result<Self, Error> {
+        let made = match directory {
+            Some(path) => fs::create_dir_all(path).and_then(|()| Ok((path.canonicalize()?, None))),
+            None => private().and_then(|folder| Ok((folder.path().canonicalize()?, Some(folder)))),
+        };
+        let (path, folder) = made.map_err(Error::Recipe)?;
+        Ok(Self { program: Program::new(&path)?, _folder: folder })
+    }
+}
+
+fn private() -> io::Result<TempDir> {
+    tempfile::Builder::new().prefix("passgate-shadow-").permissions(fs::Permissions::from_mode(0o700)).tempdir()
+}
+
+impl Programs for ShadowPrograms {
+    fn make<'a>(&'a self, database: &'a str, script: &'a Script) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move {
+            if self.program.has(script.fingerprint()) {
+                return Ok(());
+            }
+            let owner = format!("ALTER DATABASE \"{}\" OWNER TO {READER}", database.replace('"', "\"\""));
+            let become_role = |role: &str| format!("SET SESSION AUTHORIZATION {role}").into();
+            let mut statements = vec![become_role(READER)];
+            statements.extend_from_slice(script.statements());
+            statements.push(become_role(LOGIN));
+            statements.extend_from_slice(script.estimates());
+            let steps = vec![format!("CREATE ROLE {READER}"), owner];
+            let recipe = Recipe { database: database.to_owned(), steps, statements };
+            self.program.make(script.fingerprint(), &recipe).await.map_err(|error| error.to_string())
+        })
+    }
+
+    fn program(&self, script: &Script) -> Child {
+        self.program.child(script.fingerprint())
+    }
+
+    fn roles(&self) -> (&str, &str) {
+        (LOGIN, READER)
+    }
+
+    fn forget(&self, fingerprint: &str) {
+        self.program.remove(fingerprint);
+    }
+}
