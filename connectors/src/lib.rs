@@ -26,7 +26,7 @@ pub use backends::{BACKENDS, Backend, Checked, SettingProblem, Source};
 pub use login::Secret;
 pub use metadata::{
     Check, Column, CompositeColumn, Constraint, ConstraintKind, Details, Filled, Function, FunctionDetails, Index,
-    Metadata, Oids, Reference, Relation, RelationKind, Schema, Sequence, Type, TypeForm,
+    Metadata, Oids, Progress, Reference, Relation, RelationKind, Schema, Sequence, Type, TypeForm,
 };
 pub use postgres::shadow::{Names, Programs, Script, Shadows, Statement};
 pub use query::{
@@ -63,6 +63,16 @@ pub trait Connector: Send + Sync {
     /// Reads what tables, columns and functions there are. With the service login where the source has one, otherwise
     /// as `caller`; [`Error::NoCrawlLogin`] when there is neither.
     fn crawl<'a>(&'a self, caller: Option<&'a Caller>) -> BoxFuture<'a, Result<Metadata, Error>>;
+
+    /// The same, telling how far it is.
+    fn crawl_telling<'a>(
+        &'a self,
+        caller: Option<&'a Caller>,
+        tell: &'a (dyn Fn(Progress) + Send + Sync),
+    ) -> BoxFuture<'a, Result<Metadata, Error>> {
+        let _ = tell;
+        self.crawl(caller)
+    }
 
     /// Whether the server answers at all. Opens no session as any person.
     fn probe(&self) -> BoxFuture<'_, Result<(), Error>>;

@@ -25,6 +25,19 @@ pub struct Metadata {
     pub sequences: Vec<Sequence>,
 }
 
+/// How far a crawl is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// What has been read.
+    pub what: &'static str,
+    /// How many of them.
+    pub rows: usize,
+    /// Which part of the crawl that was, from 1 on.
+    pub part: usize,
+    /// How many parts there are.
+    pub parts: usize,
+}
+
 /// What kind of relation it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RelationKind {

@@ -37,7 +37,7 @@ pub use config::{AuthMode, Child, Config};
 
 use crate::backends::SettingProblem;
 use crate::login::Secret;
-use crate::{Caller, Connector, Error, Lease, Metadata, SessionSettings};
+use crate::{Caller, Connector, Error, Lease, Metadata, Progress, SessionSettings};
 use cancel::Target;
 use connection::Connection;
 use frames::Frames;
@@ -221,7 +221,11 @@ impl Postgres {
     }
 
     /// Reads the catalog with the service login where there is one: it sees every relation.
-    async fn crawl_as(&self, caller: Option<&Caller>) -> Result<Metadata, Error> {
+    async fn crawl_as(
+        &self,
+        caller: Option<&Caller>,
+        tell: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<Metadata, Error> {
         let settings = SessionSettings::default();
         let has_service = self.config.user.is_some()
             && (self.config.auth_mode != AuthMode::Token
@@ -235,7 +239,7 @@ impl Postgres {
             Some(caller) => self.lease(caller, &settings).await?,
             None => return Err(Error::NoCrawlLogin { source_name: self.source_name.to_string() }),
         };
-        crawl::read(lease.connection()?, &self.source_name, self.config.relations_max).await
+        crawl::read(lease.connection()?, &self.source_name, self.config.relations_max, tell).await
     }
 
     async fn reach(&self) -> Result<(), Error> {
@@ -288,7 +292,15 @@ impl Connector for Postgres {
     }
 
     fn crawl<'a>(&'a self, caller: Option<&'a Caller>) -> BoxFuture<'a, Result<Metadata, Error>> {
-        Box::pin(self.crawl_as(caller))
+        Box::pin(self.crawl_as(caller, &|_| {}))
+    }
+
+    fn crawl_telling<'a>(
+        &'a self,
+        caller: Option<&'a Caller>,
+        tell: &'a (dyn Fn(Progress) + Send + Sync),
+    ) -> BoxFuture<'a, Result<Metadata, Error>> {
+        Box::pin(self.crawl_as(caller, tell))
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<(), Error>> {

@@ -5,13 +5,13 @@ use crate::postgres::connection::Row;
 use crate::{Column, Function, Relation, RelationKind};
 
 pub(super) const PARTS: &[Part] = &[
-    Part { text: RELATIONS, limited: true, take: relation },
-    Part { text: COLUMNS, limited: false, take: column },
-    Part { text: BUILT_ON, limited: false, take: built_on },
-    Part { text: UNIQUE_KEYS, limited: false, take: unique_key },
-    Part { text: DEFINITIONS, limited: false, take: definition },
-    Part { text: CALLS, limited: false, take: call },
-    Part { text: FUNCTIONS, limited: true, take: function },
+    Part { what: "relations", text: RELATIONS, limited: true, take: relation },
+    Part { what: "columns", text: COLUMNS, limited: false, take: column },
+    Part { what: "dependencies", text: BUILT_ON, limited: false, take: built_on },
+    Part { what: "keys", text: UNIQUE_KEYS, limited: false, take: unique_key },
+    Part { what: "views", text: DEFINITIONS, limited: false, take: definition },
+    Part { what: "calls", text: CALLS, limited: false, take: call },
+    Part { what: "functions", text: FUNCTIONS, limited: true, take: function },
 ];
 
 /// Relations that people may name: tables, views, materialised views, partitioned and foreign tables, outside the

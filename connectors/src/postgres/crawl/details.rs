@@ -5,11 +5,11 @@ use crate::postgres::connection::Row;
 use crate::{Constraint, ConstraintKind, Filled, Index, Oids, Reference};
 
 pub(super) const PARTS: &[Part] = &[
-    Part { text: RELATIONS, limited: false, take: relation },
-    Part { text: COLUMNS, limited: false, take: column },
-    Part { text: PARENTS, limited: false, take: parent },
-    Part { text: CONSTRAINTS, limited: false, take: constraint },
-    Part { text: INDEXES, limited: false, take: index },
+    Part { what: "tables", text: RELATIONS, limited: false, take: relation },
+    Part { what: "defaults", text: COLUMNS, limited: false, take: column },
+    Part { what: "parents", text: PARENTS, limited: false, take: parent },
+    Part { what: "constraints", text: CONSTRAINTS, limited: false, take: constraint },
+    Part { what: "indexes", text: INDEXES, limited: false, take: index },
 ];
 
 const RELATIONS: &str = "

@@ -14,13 +14,15 @@ mod objects;
 use std::collections::HashMap;
 
 use super::connection::{Connection, Row, Step};
-use crate::{Error, Metadata, Relation};
+use crate::{Error, Metadata, Progress, Relation};
 
 /// Bytes that a catalog may have: as much as some million columns.
 const BYTES_MAX: usize = 512 << 20;
 
 /// A query of the crawl, and what becomes of its rows.
 struct Part {
+    /// What its rows are.
+    what: &'static str,
     text: &'static str,
     /// Whether its parameter is one more than the most that are taken.
     limited: bool,
@@ -32,6 +34,7 @@ pub(crate) async fn read(
     connection: &mut Connection,
     source_name: &str,
     relations_max: usize,
+    tell: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<Metadata, Error> {
     let limit = (relations_max + 1).to_string();
     let parts = || core::PARTS.iter().chain(details::PARTS).chain(objects::PARTS);
@@ -42,14 +45,20 @@ pub(crate) async fn read(
         parts().map(|part| if part.limited { Step::with(part.text, [limit.clone()]) } else { Step::new(part.text) }),
     );
     steps.push(Step::new("COMMIT"));
-    let takers: Vec<_> = parts().map(|part| part.take).collect();
+    let parts: Vec<&Part> = parts().collect();
     let mut reading = Reading::default();
+    let mut telling = Telling { parts: &parts, tell, at: 0, rows: 0 };
     let ran = connection
-        .run(&steps, &mut |step, row| {
-            let taker = step.checked_sub(before).and_then(|place| takers.get(place));
-            taker.map_or(Ok(()), |take| reading.take(*take, &row))
+        .run(&steps, &mut |step, row| match step.checked_sub(before).and_then(|place| Some((place, parts.get(place)?)))
+        {
+            Some((place, part)) => {
+                telling.row(place);
+                reading.take(part.take, &row)
+            }
+            None => Ok(()),
         })
         .await;
+    telling.end();
     match ran {
         Ok(()) => {}
         Err(failed) if failed.step >= before + core::PARTS.len() && matches!(failed.error, Error::Server(_)) => {
@@ -60,6 +69,34 @@ pub(crate) async fn read(
     }
     reading.metadata.server_version = connection.parameter_value("server_version").unwrap_or_default().to_owned();
     reading.finish(source_name, relations_max)
+}
+
+/// Tells how far it is whenever a part ends.
+struct Telling<'a> {
+    parts: &'a [&'a Part],
+    tell: &'a (dyn Fn(Progress) + Send + Sync),
+    at: usize,
+    rows: usize,
+}
+
+impl Telling<'_> {
+    fn row(&mut self, part: usize) {
+        self.reach(part);
+        self.rows += 1;
+    }
+
+    fn end(&mut self) {
+        self.reach(self.parts.len());
+    }
+
+    fn reach(&mut self, part: usize) {
+        while self.at < part {
+            let ended = self.parts.get(self.at).map_or("", |part| part.what);
+            self.at += 1;
+            (self.tell)(Progress { what: ended, rows: self.rows, part: self.at, parts: self.parts.len() });
+            self.rows = 0;
+        }
+    }
 }
 
 #[derive(Default)]

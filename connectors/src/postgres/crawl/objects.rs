@@ -5,13 +5,13 @@ use crate::postgres::connection::Row;
 use crate::{Check, CompositeColumn, FunctionDetails, Oids, Schema, Sequence, Type, TypeForm};
 
 pub(super) const PARTS: &[Part] = &[
-    Part { text: SCHEMAS, limited: false, take: schema },
-    Part { text: TYPES, limited: true, take: type_of },
-    Part { text: LABELS, limited: false, take: label },
-    Part { text: CHECKS, limited: false, take: check },
-    Part { text: COMPOSITES, limited: false, take: composite },
-    Part { text: SEQUENCES, limited: true, take: sequence },
-    Part { text: FUNCTIONS, limited: false, take: function },
+    Part { what: "schemas", text: SCHEMAS, limited: false, take: schema },
+    Part { what: "types", text: TYPES, limited: true, take: type_of },
+    Part { what: "labels", text: LABELS, limited: false, take: label },
+    Part { what: "checks", text: CHECKS, limited: false, take: check },
+    Part { what: "composites", text: COMPOSITES, limited: false, take: composite },
+    Part { what: "sequences", text: SEQUENCES, limited: true, take: sequence },
+    Part { what: "signatures", text: FUNCTIONS, limited: false, take: function },
 ];
 
 const SCHEMAS: &str = "
