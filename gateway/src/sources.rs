@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::future::select_ok;
 use passgate_connectors::{
@@ -18,10 +18,12 @@ use tokio::sync::watch;
 
 mod discretion;
 mod estimates;
+mod freshness;
 mod shadows;
 mod visibilities;
 
 pub use estimates::{Estimates, Key as EstimateKey, Price};
+pub use freshness::Freshness;
 pub use shadows::{Differences, Wanted};
 
 use crate::audit::Receipt;
@@ -314,6 +316,12 @@ struct State {
     /// When it is to be read again; none is now.
     due_at: Option<Instant>,
     tried_at: Option<Instant>,
+    /// When the snapshot was taken.
+    read_at: Option<SystemTime>,
+    /// Why the last try came to nothing.
+    failed: Option<String>,
+    /// Whether it can be read only as a person.
+    needs_somebody: bool,
     /// Why the source could not be reached at `tried_at`.
     unreachable: Option<String>,
 }
@@ -382,7 +390,7 @@ impl Entry {
                 return Err(Error::Connection { source_name, cause: cause.clone() });
             }
         }
-        self.read(caller).await
+        self.read(Some(caller)).await
     }
 
     /// Reads the source again without anybody waiting, unless somebody already does.
@@ -390,7 +398,7 @@ impl Entry {
         let Ok(reading) = Arc::clone(&self.reading).try_lock_owned() else { return };
         let (entry, caller) = (Arc::clone(self), caller.clone());
         tokio::spawn(async move {
-            if let Err(error) = entry.read(&caller).await {
+            if let Err(error) = entry.read(Some(&caller)).await {
                 let source = entry.connector.name().as_str();
                 tracing::warn!(source, %error, "the catalog cannot be read again; the last one stays in use");
             }
@@ -398,8 +406,8 @@ impl Entry {
         });
     }
 
-    async fn read(&self, caller: &Caller) -> Result<Arc<Snapshot>, Error> {
-        let crawled = self.connector.crawl(Some(caller)).await;
+    async fn read(&self, caller: Option<&Caller>) -> Result<Arc<Snapshot>, Error> {
+        let crawled = self.connector.crawl(caller).await;
         let name = self.connector.name().clone();
         // Arranged before the lock is taken: it takes a while for a large source.
         let result = crawled.map(|metadata| Arc::new(Snapshot::new(name, self.default_schema.clone(), metadata)));
@@ -410,9 +418,13 @@ impl Entry {
         match &result {
             Ok(snapshot) => {
                 state.snapshot = Some(Arc::clone(snapshot));
+                (state.read_at, state.failed) = (Some(SystemTime::now()), None);
                 state.due_at = Some(now + self.refresh_after);
             }
+            // Nothing was tried.
+            Err(Error::NoCrawlLogin { .. }) => {}
             Err(error) => {
+                state.failed = Some(error.to_string());
                 if let Error::Connection { cause, .. } = error {
                     state.unreachable = Some(cause.clone());
                 }

@@ -162,3 +162,38 @@ async fn readiness_is_believed_for_a_while() {
     assert!(!sources.any_reachable().await);
     assert!(!Sources::new(&Config::default(), Vec::new()).any_reachable().await);
 }
+
+#[tokio::test]
+async fn asking_has_it_read_now_but_not_without_end() {
+    let (connector, sources) = counting(&Config { catalog_retry_seconds: 1, ..Config::default() });
+    let name = SourceName::new("warehouse");
+    assert_eq!(sources.freshness(&name), Freshness::default());
+    let sync = async || sources.sync(&name, &caller()).await.map(|snapshot| snapshot.server_version().to_owned());
+    assert_eq!(sync().await.unwrap(), "1");
+    assert_eq!(sync().await.unwrap(), "1", "it was read a moment ago");
+    tokio::time::sleep(Duration::from_millis(1_050)).await;
+    assert_eq!(sync().await.unwrap(), "2");
+    tokio::time::sleep(Duration::from_millis(1_050)).await;
+    let before = sources.freshness(&name);
+    connector.down.store(true, Ordering::SeqCst);
+    assert!(sync().await.is_err());
+    let after = sources.freshness(&name);
+    assert_eq!(after.read_at, before.read_at);
+    assert!(after.failed.unwrap().contains("down"));
+    assert_eq!(version(&sources).await.unwrap(), "2", "what was known stays in use");
+}
+
+#[tokio::test]
+async fn a_source_is_read_on_schedule_without_anybody() {
+    let (connector, sources) = counting(&Config::default());
+    let sources = Arc::new(sources);
+    sources.keep_fresh();
+    settle().await;
+    assert_eq!(connector.crawls.load(Ordering::SeqCst), 1);
+    sources.reload();
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(connector.crawls.load(Ordering::SeqCst), 2);
+    drop(sources);
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(connector.crawls.load(Ordering::SeqCst), 2, "and no longer than the sources are there");
+}
