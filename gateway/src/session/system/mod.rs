@@ -13,10 +13,13 @@
 mod approvals;
 mod approve;
 mod cancel;
+mod columns;
 mod explain;
 mod policy_status;
 mod question;
 mod refuse;
+mod sync;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -80,7 +83,17 @@ struct Column {
 type Rows = Result<Vec<Vec<Value>>, Failure>;
 type Produce = for<'a> fn(&'a mut Session<Ready>, Vec<Value>, &'a Record) -> BoxFuture<'a, Rows>;
 
-const ROWS: &[&Row] = &[&approvals::ROW, &approve::ROW, &cancel::ROW, &explain::ROW, &policy_status::ROW, &refuse::ROW];
+const ROWS: &[&Row] = &[
+    &approvals::ROW,
+    &approve::ROW,
+    &cancel::ROW,
+    &columns::ROW,
+    &explain::ROW,
+    &policy_status::ROW,
+    &refuse::ROW,
+    &sync::ROW,
+    &tables::ROW,
+];
 
 const fn column(name: &'static str, of: Type) -> Column {
     Column { name, of }
