@@ -59,6 +59,18 @@ enum Command {
         #[arg(long)]
         connect: bool,
     },
+    /// Read what the sources hold, and show how that goes.
+    ///
+    /// With the login that the gateway would read each of them with. A gateway that runs is not told: it reads them by
+    /// itself, at `SELECT passgate.sync()`, and on SIGHUP.
+    #[command(after_help = "Example:\n  passgate sync --config passgate.yaml --source warehouse")]
+    Sync {
+        #[command(flatten)]
+        settings: SettingsFile,
+        /// The source; all of them where none is named.
+        #[arg(long)]
+        source: Option<String>,
+    },
     /// Test, compare and explain policies. Nothing runs, and no source is asked but by `catalog`.
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -195,6 +207,7 @@ fn main() -> ExitCode {
         Command::Serve(settings) => serve_until_told(&settings.config),
         Command::Demo(options) => run_demo(options),
         Command::Check { settings, connect } => check(&settings.config, connect),
+        Command::Sync { settings, source } => sync(&settings.config, source.as_deref()),
         Command::Policy(command) => policy(command),
         Command::Audit(AuditCommand::Verify { file, key_file, expect_head }) => {
             verify(&file, key_file.as_deref(), expect_head)
@@ -305,6 +318,19 @@ fn check(file: &Path, connect: bool) -> Result<(), Failure> {
         several => format!(", {several} warnings"),
     };
     print(&format!("{}: no errors{warnings}\n", loaded.file()))
+}
+
+fn sync(file: &Path, source: Option<&str>) -> Result<(), Failure> {
+    let loaded = config::load(file).map_err(summed_up)?;
+    let shown = io::stderr().is_terminal();
+    let tell = |line: &str| match shown {
+        // The next line is written over this one.
+        true => drop(write!(io::stderr(), "\r\x1b[K{line}")),
+        false => {}
+    };
+    let lines = runtime()?.block_on(serve::sync(&loaded, source, &tell));
+    tell("");
+    print(&lines.map_err(summed_up)?.iter().map(|line| format!("{line}\n")).collect::<String>())
 }
 
 fn policy(command: PolicyCommand) -> Result<(), Failure> {

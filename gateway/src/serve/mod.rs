@@ -11,6 +11,7 @@
 mod parts;
 mod policies;
 mod readiness;
+mod syncing;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use policies::Enforcement;
 use readiness::Ready;
 
 pub use parts::{catalog, check, connect};
+pub use syncing::sync;
 
 /// A gateway at work. Dropping it ends nothing; see [`Running::drain`].
 pub struct Running {
@@ -74,6 +76,7 @@ pub async fn start(loaded: &Loaded) -> Result<Running, Vec<Problem>> {
         .map_err(|error| vec![loaded.problem(&["audit"], format!("audit: {error}"), Some(error.hint))])?;
     let sources = Sources::new(&settings.limits.sources, parts.sources).with_shadows(parts.shadows);
     let sources = Arc::new(sources);
+    sources.keep_fresh();
     for before in settings.audit.estimated_before(&loaded.folder) {
         sources.estimates().compare(&SourceName::new(before.source), before.estimate.rows, before.rows);
     }

@@ -134,7 +134,8 @@ fn sign_in(loaded: &Loaded) -> Result<(Methods, Vec<Arc<SignIn>>), Vec<Problem>>
     Ok((methods, of_listeners))
 }
 
-fn sources(loaded: &Loaded) -> Result<Vec<Source>, Vec<Problem>> {
+/// The sources of the settings file. Connects to none of them.
+pub(super) fn sources(loaded: &Loaded) -> Result<Vec<Source>, Vec<Problem>> {
     let (mut sources, mut problems) = (Vec::new(), Vec::new());
     for (index, database) in loaded.settings.databases.iter().enumerate() {
         let index = index.to_string();
