@@ -9,4 +9,5 @@ mod operation;
 mod paths;
 mod people;
 mod refusals;
+mod shadow;
 mod streams;

@@ -17,7 +17,7 @@ pub const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
 /// The database with the tests' tables.
 pub const DATABASE: &str = "warehouse";
 /// The password of the superuser `postgres`, who is the harness and nobody else.
-const SUPERUSER_PASSWORD: &str = "harness-secret";
+pub const SUPERUSER_PASSWORD: &str = "harness-secret";
 
 /// The running cluster.
 #[derive(Debug)]
