@@ -21,11 +21,12 @@ pub struct Statement {
 }
 
 impl Script {
-    /// A script. `estimates` come last, need rights that a server's login may not have, and do not count for what the
-    /// database is: they change whenever the source counts again.
-    pub fn new(statements: Vec<Statement>, estimates: Vec<Statement>) -> Self {
+    /// A script. `estimates` come last and need rights that a server's login may not have. Their numbers do not count for
+    /// what the database is, as they change whenever the source counts again; of what they are, the names of `estimated`,
+    /// does: people from whom one is kept share no database with those who are shown it.
+    pub fn new(statements: Vec<Statement>, estimates: Vec<Statement>, estimated: &[String]) -> Self {
         let mut hash = Sha256::new();
-        for text in statements.iter().flat_map(Statement::texts) {
+        for text in statements.iter().flat_map(Statement::texts).chain(estimated) {
             hash.update(text.len().to_be_bytes());
             hash.update(text);
         }
@@ -77,13 +78,15 @@ mod tests {
 
     #[test]
     fn scripts_that_make_the_same_have_one_name() {
-        let script = |texts: &[&str], estimates: &[&str]| {
+        let script = |texts: &[&str], estimates: &[&str], estimated: &[&str]| {
             let statements = |texts: &[&str]| texts.iter().map(|text| Statement::from((*text).to_owned())).collect();
-            Script::new(statements(texts), statements(estimates)).fingerprint().to_owned()
+            let estimated: Vec<String> = estimated.iter().map(|name| (*name).to_owned()).collect();
+            Script::new(statements(texts), statements(estimates), &estimated).fingerprint().to_owned()
         };
-        assert_eq!(script(&["a", "b"], &["1"]), script(&["a", "b"], &["2"]));
-        assert_ne!(script(&["a", "b"], &[]), script(&["ab"], &[]));
-        assert_ne!(script(&["a", "b"], &[]), script(&["b", "a"], &[]));
-        assert_eq!(script(&[], &[]).len(), 32);
+        assert_eq!(script(&["a", "b"], &["1"], &["t"]), script(&["a", "b"], &["2"], &["t"]));
+        assert_ne!(script(&["a", "b"], &["1"], &["t"]), script(&["a", "b"], &[], &[]));
+        assert_ne!(script(&["a", "b"], &[], &[]), script(&["ab"], &[], &[]));
+        assert_ne!(script(&["a", "b"], &[], &[]), script(&["b", "a"], &[], &[]));
+        assert_eq!(script(&[], &[], &[]).len(), 32);
     }
 }

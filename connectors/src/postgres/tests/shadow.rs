@@ -22,7 +22,7 @@ fn shadows(prefix: &str, change: impl FnOnce(&mut ShadowConfig)) -> Shadows {
 }
 
 fn script(texts: &[&str]) -> Script {
-    Script::new(texts.iter().map(|text| Statement::from((*text).to_owned())).collect(), Vec::new())
+    Script::new(texts.iter().map(|text| Statement::from((*text).to_owned())).collect(), Vec::new(), &[])
 }
 
 fn settings(pairs: &[(&str, &str)]) -> SessionSettings {
@@ -70,7 +70,7 @@ async fn what_cannot_be_made_is_missing_and_nothing_else() {
         Statement::from("ALTER TABLE shop.d DROP COLUMN gone".to_owned()),
     ];
     let script =
-        Script::new(statements, vec![Statement::from("UPDATE pg_catalog.pg_class SET reltuples = 1".to_owned())]);
+        Script::new(statements, vec![Statement::from("UPDATE pg_catalog.pg_class SET reltuples = 1".to_owned())], &[]);
     let mut lease = lease(&shadows, &script).await;
     let tables = "SELECT c.relname || coalesce(obj_description(c.oid), '') FROM pg_class c WHERE c.relnamespace = 'shop'::regnamespace ORDER BY 1";
     assert_eq!(all(&mut lease, tables).await.unwrap(), ["amade the second way", "d"]);
@@ -79,7 +79,7 @@ async fn what_cannot_be_made_is_missing_and_nothing_else() {
     let (oid, columns) = &names.relations[&("shop".to_owned(), "d".to_owned())];
     assert!(*oid > 0 && columns["x"] == 2 && columns.len() == 1);
     assert!(names.types[&("shop".to_owned(), "d".to_owned())].array > 0);
-    assert_eq!(databases("part_"), [names.database.clone()]);
+    assert_eq!(databases("part_"), std::slice::from_ref(&names.database));
 }
 
 #[tokio::test]

@@ -44,7 +44,8 @@ pub fn script(snapshot: &Snapshot, visibility: &Visibility) -> Script {
     tables::constraints(&scope, &mut statements);
     views::views(&scope, &mut statements);
     statements.extend(scope.schemas.iter().map(|schema| read_only(schema).into()));
-    Script::new(statements, estimates(&scope).into_iter().collect())
+    let (estimated, estimates) = estimates(&scope);
+    Script::new(statements, estimates.into_iter().collect(), &estimated)
 }
 
 /// Has privileges say what is so: everything can be read and nothing written. Owning it, the reader still sees the keys
@@ -54,18 +55,19 @@ fn read_only(schema: &str) -> String {
 }
 
 /// Puts the source's estimates where a server keeps its own, for tables where they may be shown, and says of
-/// materialised views that they have been filled.
-fn estimates(scope: &Scope<'_>) -> Option<Statement> {
+/// materialised views that they have been filled. Their names come first.
+fn estimates(scope: &Scope<'_>) -> (Vec<String>, Option<Statement>) {
     const PAGE_BYTES: f64 = 8192.0;
     let of_relation = |shown: &scope::Shown<'_>| {
         let relation = shown.relation;
         let rows = relation.rows.filter(|_| shown.seen.statistics)?;
         let pages = (relation.bytes.unwrap_or(0.0) / PAGE_BYTES).clamp(0.0, f64::from(i32::MAX)).floor();
-        let (schema, name) = (literal(&relation.schema), literal(&relation.name));
-        Some(format!("({schema}, {name}, {rows}::pg_catalog.float4, {pages}::pg_catalog.int4)"))
+        let name = format!("{}, {}", literal(&relation.schema), literal(&relation.name));
+        let value = format!("({name}, {rows}::pg_catalog.float4, {pages}::pg_catalog.int4)");
+        Some((name, value))
     };
-    let values: Vec<String> = scope.relations.iter().filter_map(of_relation).collect();
-    (!values.is_empty()).then(|| {
+    let (names, values): (Vec<String>, Vec<String>) = scope.relations.iter().filter_map(of_relation).unzip();
+    let statement = (!values.is_empty()).then(|| {
         let values = values.join(", ");
         let text = format!(
             "UPDATE pg_catalog.pg_class c SET reltuples = v.tuples, relpages = v.pages, relispopulated = true \
@@ -73,5 +75,6 @@ fn estimates(scope: &Scope<'_>) -> Option<Statement> {
              WHERE n.nspname = v.nspname::pg_catalog.name AND c.relnamespace = n.oid AND c.relname = v.relname::pg_catalog.name"
         );
         text.into()
-    })
+    });
+    (names, statement)
 }
