@@ -69,6 +69,16 @@ impl Program {
         let _ = std::fs::remove_dir_all(self.directory.join(template));
     }
 
+    /// Removes every database; the native code, which takes long to make, stays.
+    pub fn remove_all(&self) {
+        let entries = std::fs::read_dir(&self.directory).into_iter().flatten().flatten();
+        for name in entries.filter_map(|entry| entry.file_name().into_string().ok()) {
+            if is_fingerprint(&name) {
+                self.remove(&name);
+            }
+        }
+    }
+
     /// What starts a session in a database.
     pub fn child(&self, template: &str) -> Child {
         let mut arguments = vec!["embedded-postgres".to_owned(), "--directory".to_owned(), shown(&self.directory)];
@@ -80,6 +90,11 @@ impl Program {
             CACHE_VARIABLES.into_iter().map(|name| (name.to_owned(), shown(&cache))).collect();
         Child { program: shown(&self.program), arguments, environment }
     }
+}
+
+/// Whether this is what the database of a script is called; there is no other name of that form.
+fn is_fingerprint(name: &str) -> bool {
+    name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn shown(path: &Path) -> String {

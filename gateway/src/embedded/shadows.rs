@@ -1,7 +1,8 @@
 //! Databases that show a source's catalog, each made once and served by processes of our own.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
+use std::sync::Once;
 use std::{fs, io};
 
 use futures_util::future::BoxFuture;
@@ -18,6 +19,7 @@ const READER: &str = "passgate";
 /// Processes that show catalogs, and the folder that they work in.
 pub struct ShadowPrograms {
     program: Program,
+    swept: Once,
     /// Removed at the end, where it is one that nobody named.
     _folder: Option<TempDir>,
 }
@@ -26,12 +28,22 @@ impl ShadowPrograms {
     /// With this folder, or a new one that goes with this value.
     pub fn new(directory: Option<&Path>) -> Result<Self, Error> {
         let made = match directory {
-            Some(path) => fs::create_dir_all(path).and_then(|()| Ok((path.canonicalize()?, None))),
+            Some(path) => named(path).and_then(|()| Ok((path.canonicalize()?, None))),
             None => private().and_then(|folder| Ok((folder.path().canonicalize()?, Some(folder)))),
         };
         let (path, folder) = made.map_err(Error::Recipe)?;
-        Ok(Self { program: Program::new(&path)?, _folder: folder })
+        Ok(Self { program: Program::new(&path)?, swept: Once::new(), _folder: folder })
     }
+}
+
+/// Has a folder of this name be there, and be nobody else's to write to: native code is loaded from it.
+fn named(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let mode = fs::metadata(path)?.permissions().mode();
+    if mode & 0o022 != 0 {
+        return Err(io::Error::other(format!("{} can be written to by others; chmod 700 it", path.display())));
+    }
+    Ok(())
 }
 
 fn private() -> io::Result<TempDir> {
@@ -41,6 +53,8 @@ fn private() -> io::Result<TempDir> {
 impl Programs for ShadowPrograms {
     fn make<'a>(&'a self, database: &'a str, script: &'a Script) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async move {
+            // Those of a gateway before this one would never be removed, and may be of another version.
+            self.swept.call_once(|| self.program.remove_all());
             if self.program.has(script.fingerprint()) {
                 return Ok(());
             }

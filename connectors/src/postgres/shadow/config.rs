@@ -32,8 +32,9 @@ pub struct Config {
     pub client_key_file: Option<String>,
     /// Talks to the server without encryption; taken for loopback hosts only. Default: false.
     pub dangerously_disable_tls: bool,
-    /// Without a host: private folder that the programs work in, relative to the settings file, which takes some
-    /// 100 MB. Default: none, for one that is made at the start and removed at the end.
+    /// Without a host: private folder that the programs of this gateway alone work in, relative to the settings file,
+    /// which takes some 100 MB and makes later starts quicker. Default: none, for one that is made at the start and
+    /// removed at the end.
     pub directory: Option<std::path::PathBuf>,
     /// What the names of its databases begin with: databases on the server that begin so are the gateway's to drop. At
     /// most 24 lower-case letters, digits and underscores. Default: `passgate_shadow_`.
