@@ -323,10 +323,11 @@ fn check(file: &Path, connect: bool) -> Result<(), Failure> {
 fn sync(file: &Path, source: Option<&str>) -> Result<(), Failure> {
     let loaded = config::load(file).map_err(summed_up)?;
     let shown = io::stderr().is_terminal();
-    let tell = |line: &str| match shown {
-        // The next line is written over this one.
-        true => drop(write!(io::stderr(), "\r\x1b[K{line}")),
-        false => {}
+    let tell = |line: &str| {
+        if shown {
+            // The next line is written over this one. Without a terminal to write to nothing is lost.
+            let _ = write!(io::stderr(), "\r\x1b[K{line}");
+        }
     };
     let lines = runtime()?.block_on(serve::sync(&loaded, source, &tell));
     tell("");

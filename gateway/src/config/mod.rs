@@ -100,7 +100,8 @@ pub struct PoliciesConfig {
     /// policy masks with a hash cannot be read. Default none.
     #[serde(default)]
     pub hash_secret: Option<Secret>,
-    /// Roles whose holders may ask `passgate.explain` what policies would do for somebody else. Default none.
+    /// Roles whose holders may ask `passgate.explain` what policies would do for somebody else, and have sources read
+    /// again with `passgate.sync`. Default none.
     #[serde(default)]
     pub security_roles: Vec<String>,
 }

@@ -73,9 +73,12 @@ pub(super) async fn overview(session: &mut Session<Ready>) -> Result<Overview, F
     Ok(Overview { model, shadowed, freshness: services.sources.freshness(&source) })
 }
 
+/// A column that is seen, and what policies know of it.
+pub(super) type SeenColumn<'a> = (&'a Column, Option<&'a ColumnFacts>);
+
 impl Overview {
     /// What is seen, by schema and name: relations, and of each the columns.
-    pub(super) fn relations(&self) -> Vec<(&Entry, Vec<(&Column, Option<&ColumnFacts>)>)> {
+    pub(super) fn relations(&self) -> Vec<(&Entry, Vec<SeenColumn<'_>>)> {
         let visibility = &self.shadowed.visibility;
         let mut seen: Vec<_> = self
             .model

@@ -48,8 +48,7 @@ async fn rows(session: &mut Session<Ready>, arguments: Vec<Value>) -> Rows {
 
 /// Somebody else, for those who may ask.
 fn somebody(session: &Session<Ready>, described: &str) -> Result<Arc<Identity>, Failure> {
-    let held = &session.state.caller.identity.roles;
-    if !session.services.security_roles.iter().any(|role| held.contains(role)) {
+    if !session.holds_security_role() {
         return Err(Failure::statement(Error::NotSecurity));
     }
     let person: Person = serde_json::from_str(described).map_err(|error| Failure::statement(Error::Person(error)))?;

@@ -198,6 +198,12 @@ impl Session<Ready> {
         Ok(Running::answered(batches))
     }
 
+    /// Whether the person is one of those who look after what others may see.
+    fn holds_security_role(&self) -> bool {
+        let held = &self.state.caller.identity.roles;
+        self.services.security_roles.iter().any(|role| held.contains(role))
+    }
+
     /// Decides about a ticket, for the functions that do: the ticket's state afterwards.
     async fn decide_ticket(&mut self, ticket: Option<Value>, choice: Choice, record: &Record) -> Rows {
         let Some(Value::Text(ticket)) = ticket else { return Ok(vec![vec![Value::Null]]) };

@@ -140,6 +140,47 @@ async fn a_ticket_that_does_not_exist_cannot_be_decided_about() {
     assert_eq!(null, [r#"RowDescription ["done:25"]"#, "DataRow [NULL]", r#"CommandComplete "SELECT 1""#]);
 }
 
+#[tokio::test]
+async fn only_those_who_look_after_the_sources_have_them_read() {
+    let world = World::new(Script::default());
+    for text in ["SELECT passgate.sync()", "SELECT passgate.sync('warehouse')", "SELECT passgate.sync('nowhere')"] {
+        let answer = asked(&world, text).await;
+        assert!(
+            answer[0].starts_with("ErrorResponse ERROR 42501 permission denied to read a source again"),
+            "{answer:?}"
+        );
+    }
+    let mut carol = world.connect_as("carol").await;
+    for text in ["SELECT passgate.sync()", "SELECT passgate.sync('warehouse')"] {
+        let answer = carol.query(text).await;
+        assert!(answer[1].starts_with("DataRow [\"20"), "{answer:?}");
+    }
+    let answer = carol.query("SELECT passgate.sync('nowhere')").await;
+    assert_eq!(answer[0], r#"ErrorResponse ERROR 42704 source "nowhere" does not exist"#);
+    carol.terminate().await;
+    world.saw(&[]);
+}
+
+#[tokio::test]
+async fn what_is_known_of_tables_is_shown_as_far_as_they_are_seen() {
+    let world = World::new(Script::default());
+    let answer = asked(&world, "SELECT * FROM passgate.tables").await;
+    assert!(
+        answer[1].starts_with(r#"DataRow ["public", "numbers", "table", NULL, NULL, "1", "f", "1", "20"#),
+        "{answer:?}"
+    );
+    assert!(answer[1].ends_with("+00\", NULL]"), "{answer:?}");
+    let answer = asked(&world, "SELECT * FROM passgate.columns WHERE NOT is_described").await;
+    assert!(
+        answer[1].starts_with(r#"DataRow ["public", "numbers", "a", "1", "int4", NULL, NULL, "f", "20"#),
+        "{answer:?}"
+    );
+    assert_eq!(asked(&world, "SELECT * FROM passgate.columns WHERE is_described").await.len(), 2);
+    // What no policy shows is not there.
+    world.reload(r#"{ "name": "other", "check": "schema_whitelist", "schemas": ["other"], "unknown_ok": true }"#);
+    assert_eq!(asked(&world, "SELECT * FROM passgate.tables").await.len(), 2);
+}
+
 #[test]
 fn the_manual_is_up_to_date() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("SYSTEM.md");

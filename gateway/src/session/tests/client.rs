@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use passgate_connectors::Source;
-use passgate_policy::{PolicyFile, PolicySet, SourceName, compile};
+use passgate_policy::{PolicyFile, PolicySet, Role, SourceName, compile};
 use passgate_wire as wire;
 use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};
 use serde_json::json;
@@ -84,7 +84,7 @@ impl World {
         let source = Source { connector: Arc::new(connector), default_schema: "public".to_owned() };
         let policies = watch::Sender::new(Arc::new(policies(more)));
         let services = Services {
-            security_roles: Vec::new(),
+            security_roles: vec![Role::new("data_owner")],
             config: Config { prepared_statements_max: 3, answer_bytes_max: 30_000_000, ..Config::default() },
             statement_limits: statement::Limits::default(),
             sources: Arc::new(Sources::new(&crate::sources::Config::default(), vec![source])),
