@@ -125,11 +125,17 @@ fn is_derived(select: &Select) -> bool {
         Expression::And(list) => list.iter().any(keeps),
         other => keeps(other),
     };
+    // A column that is shown to all, as it is or behind a condition that the planner cannot look through.
+    let open = |of: &Expression| match of {
+        Expression::Column(path) => path.0.last().is_some_and(|name| !["ssn", "born"].contains(&name.text.as_str())),
+        _ => false,
+    };
     let shown = |item: &Item| match item {
-        Item::Expression { of: Expression::Column(path), .. } => {
-            path.0.last().is_some_and(|name| !["ssn", "born"].contains(&name.text.as_str()))
+        Item::Expression { of: Expression::Case { operand: None, arms, otherwise: Some(otherwise) }, .. } => {
+            open(otherwise) && arms.iter().all(|(_, then)| open(then))
         }
         Item::Expression { of: Expression::Cast { of, .. }, .. } => matches!(**of, Expression::Literal(_)),
+        Item::Expression { of, .. } => open(of),
         _ => false,
     };
     kept && from.len() == 1

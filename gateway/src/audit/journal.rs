@@ -176,17 +176,20 @@ impl Journal {
             std::mem::replace(&mut queue.scheduled, true)
         };
         if !scheduled {
-            let journal = Arc::clone(self);
+            // A journal that is closed before has written it then.
+            let journal = Arc::downgrade(self);
             runtime.spawn(async move {
                 tokio::time::sleep(OUTCOME_WAIT_MAX).await;
-                locked(&journal.queue).scheduled = false;
-                journal.write_queued();
+                if let Some(journal) = journal.upgrade() {
+                    locked(&journal.queue).scheduled = false;
+                    journal.write_queued();
+                }
             });
         }
     }
 
     /// Writes what is queued by now.
-    fn write_queued(&self) {
+    pub(super) fn write_queued(&self) {
         let write = || {
             let mut queue = locked(&self.queue);
             while queue.writing {

@@ -288,6 +288,12 @@ impl Audit {
         self.journal.promise(fragment.finished(None, &outcome, Default::default()), None)
     }
 
+    /// Writes the outcomes that wait for a batch to go with, for those who read the log at once.
+    #[cfg(test)]
+    pub(crate) fn flush(&self) {
+        self.journal.write_queued();
+    }
+
     /// What may be recorded of a run's parameters, for [`Record::parameters`]. `types` are oids, in order; 0 or missing
     /// where not known.
     pub fn parameters_as(&self, types: &[u32], bind: &Bind) -> Option<Vec<serde_json::Value>> {

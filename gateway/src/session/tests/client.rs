@@ -113,6 +113,7 @@ impl World {
 
     /// The audit log so far.
     pub(in crate::session) fn audited(&self) -> Vec<serde_json::Value> {
+        self.services.audit.flush();
         let text = std::fs::read_to_string(self.folder.join("audit.jsonl")).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
