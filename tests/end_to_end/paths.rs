@@ -286,10 +286,13 @@ async fn what_was_prepared_before_a_reload_is_judged_after_it() {
     let client = connect(world, gateway.port(), "alice", &token).await.expect("alice signs in");
     let statement = "SELECT name FROM dim_patient";
     let parsed = client.prepare(statement).await.expect("it may run still");
-    let prepare = format!(
-        "PREPARE p AS {statement}; DECLARE h CURSOR WITH HOLD FOR {statement}; BEGIN; DECLARE c CURSOR FOR {statement}"
-    );
-    client.batch_execute(&prepare).await.expect("so may these");
+    // A BEGIN takes what stands before it in the same message into its transaction, so it has a message of its own.
+    for text in [
+        format!("PREPARE p AS {statement}; DECLARE h CURSOR WITH HOLD FOR {statement}"),
+        format!("BEGIN; DECLARE c CURSOR FOR {statement}"),
+    ] {
+        client.batch_execute(&text).await.expect("so may these");
+    }
     assert_eq!(client.query(&parsed, &[]).await.expect("a row").len(), 1);
 
     let Gateway { settings, .. } = &mut gateway;
