@@ -85,6 +85,8 @@ pub(crate) trait Judge: fmt::Debug + Send + Sync {
 pub(crate) struct Verdict {
     redirects: Vec<Redirect>,
     reasons: Vec<Reason>,
+    /// Tables that are not there for this person, and why.
+    absent: Vec<(TableName, Reason)>,
     estimate: bool,
     approvals: Vec<Approval>,
     grants_used: Vec<TicketId>,
@@ -112,8 +114,8 @@ impl Verdict {
     }
 
     /// Why it refuses.
-    pub(crate) fn reasons(&self) -> &[Reason] {
-        &self.reasons
+    pub(crate) fn reasons(&self) -> impl Iterator<Item = &Reason> {
+        self.reasons.iter().chain(self.absent.iter().map(|(_, reason)| reason))
     }
 
     /// Whether it puts another table in place of one.
@@ -128,7 +130,7 @@ impl Verdict {
 
     /// Each thing that was said, and by which rule.
     pub(crate) fn effects(&self) -> impl Iterator<Item = (&RuleReference, String)> {
-        let refused = self.reasons.iter().map(|reason| (&reason.rule, format!("refuse: {}", reason.message)));
+        let refused = self.reasons().map(|reason| (&reason.rule, format!("refuse: {}", reason.message)));
         let put = |redirect: &Redirect| format!("put {} in place of {}", redirect.to, redirect.from);
         let redirected = self.redirects.iter().map(move |redirect| (&redirect.rule, put(redirect)));
         let obliged = self.obligations.iter().map(|obligation| (obligation.rule(), obligation.described()));
@@ -175,6 +177,13 @@ impl Verdict {
         }
     }
 
+    /// Refuses because of a table of which the person may not know that it exists.
+    pub(crate) fn deny_absent(&mut self, table: &TableName, reason: Reason) {
+        if self.absent.len() < REASONS_MAX {
+            self.absent.push((table.clone(), reason));
+        }
+    }
+
     /// Puts another table in place of one.
     pub(crate) fn redirect(&mut self, redirect: Redirect) {
         self.redirects.push(redirect);
@@ -214,9 +223,13 @@ impl Verdict {
             return Decision::Redirect(self.redirects);
         }
         let again = self.redirects.into_iter().map(redirected_twice);
-        let mut reasons = self.reasons.into_iter().chain(again);
+        let mut told: Vec<Reason> = self.reasons.into_iter().chain(again).collect();
+        // Told last, and as what a table that does not exist would be told.
+        let absent = self.absent.first().filter(|_| told.is_empty()).map(|(table, _)| table.clone());
+        told.extend(self.absent.into_iter().map(|(_, reason)| reason));
+        let mut reasons = told.into_iter();
         if let Some(first) = reasons.next() {
-            return Decision::Deny(Reasons::new(first, reasons.collect()));
+            return Decision::Deny(Reasons::new(first, reasons.collect()).with_absent(absent));
         }
         let permit = Permit::new(request.statement, revision.clone()).with_obligations(self.obligations, self.fired);
         if self.estimate {

@@ -74,12 +74,23 @@ pub struct Reason {
 pub struct Reasons {
     first: Reason,
     rest: Vec<Reason>,
+    absent: Option<TableName>,
 }
 
 impl Reasons {
     /// A refusal for at least one reason.
     pub fn new(first: Reason, rest: Vec<Reason>) -> Self {
-        Self { first, rest }
+        Self { first, rest, absent: None }
+    }
+
+    pub(crate) fn with_absent(self, absent: Option<TableName>) -> Self {
+        Self { absent, ..self }
+    }
+
+    /// The table of which the person may not know that it exists, where that is all there is to refuse: they are told what
+    /// they would be told if it did not, and not the reason.
+    pub fn absent(&self) -> Option<&TableName> {
+        self.absent.as_ref()
     }
 
     /// The reason to show.

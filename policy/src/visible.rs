@@ -98,6 +98,6 @@ impl Verdict {
     }
 
     fn refusing(&self) -> impl Iterator<Item = &RuleReference> {
-        self.reasons().iter().map(|reason| &reason.rule)
+        self.reasons().map(|reason| &reason.rule)
     }
 }

@@ -65,6 +65,8 @@ pub struct Plan {
     /// The resolved tree; none for a statement that only writes.
     query: Option<tree::Query>,
     tables: Vec<TableUse>,
+    /// As what the statement names each of the tables.
+    written: Vec<String>,
     columns: Vec<ColumnUse>,
     functions: Vec<FunctionUse>,
     unlinked: Vec<Unlinked>,
@@ -108,6 +110,12 @@ impl Plan {
     /// Whether a redirect has put other tables in place of some.
     pub fn is_redirected(&self) -> bool {
         !self.redirected.is_empty()
+    }
+
+    /// What is told of one of the tables where it does not exist for the person.
+    pub fn as_missing(&self, table: &TableName) -> Option<Error> {
+        let mut tables = self.tables.iter().zip(&self.written);
+        tables.find(|(used, _)| used.name() == table).map(|(used, written)| Error::no_relation(written, used.at))
     }
 
     /// The name that does not exist, if any: a reason to read the catalog again.
@@ -191,6 +199,7 @@ pub fn resolve_along(
         delivery,
         query,
         tables: found.tables,
+        written: found.written,
         columns: found.columns,
         functions: found.functions,
         unlinked: found.unlinked,

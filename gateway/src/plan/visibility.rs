@@ -17,6 +17,13 @@ pub struct Shadowed {
     pub visibility: Arc<Visibility>,
 }
 
+impl Shadowed {
+    /// Whether it is the very same.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.visibility, &other.visibility) && Arc::ptr_eq(&self.snapshot, &other.snapshot)
+    }
+}
+
 /// Everything that a person may see of a source now. Pure; takes a while for a source of many relations.
 pub fn visibility(model: &Model, policies: &PolicySet, identity: &Arc<Identity>, facts: &Facts) -> Visibility {
     let mut seen = Visibility::default();

@@ -17,7 +17,8 @@ rule_kind! {
     ///
     /// It takes away and never adds: without a `schema_whitelist` that lists a table nobody reads it, whatever is allowed
     /// here. A table that is not allowed is refused, also under a view; a column that is not allowed is left out, as if
-    /// the table did not have it. What no policy of this kind names stays as it is.
+    /// the table did not have it. What no policy of this kind names stays as it is. Whoever names a table that is not
+    /// allowed reads that there is no such table, or the policy's message if it has one.
     ///
     /// A materialised view holds a copy of rows, so it is refused where something it is made of is filtered, masked or
     /// left out for the person. A policy of this kind that names the materialised view under `tables` says that the copy
@@ -178,7 +179,12 @@ fn refuse(request: &Request, reserved: &Reserved<'_>, released: &BTreeSet<&Table
         let read = reading.tables().map(|facts| &**facts).filter(comes_out);
         let header = read.filter_map(|facts| reserved.get(&facts.name)).next();
         if let Some(header) = header.filter(|_| told.insert(used.name())) {
-            verdict.deny(|| not_listed(used, header));
+            let reason = not_listed(used, header);
+            // Who writes a message wants it read.
+            match header.message {
+                None => verdict.deny_absent(used.name(), reason),
+                Some(_) => verdict.deny(|| reason),
+            }
         }
     }
 }

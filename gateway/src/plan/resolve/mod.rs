@@ -40,6 +40,8 @@ type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) tables: Vec<TableUse>,
+    /// As what the statement names each of the tables.
+    pub(super) written: Vec<String>,
     pub(super) columns: Vec<ColumnUse>,
     pub(super) functions: Vec<FunctionUse>,
     pub(super) unlinked: Vec<Unlinked>,
