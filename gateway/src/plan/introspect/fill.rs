@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::stand_ins;
+use super::{functions, stand_ins};
 use crate::plan::resolve::implied_name;
 use crate::plan::{Error, OWN_SCHEMA};
 use crate::statement::PartMut;
@@ -137,6 +137,9 @@ impl Filler<'_> {
 
     fn of_call(&mut self, call: &Call) -> Option<Expression> {
         let [schema, function] = call.name.0.as_slice() else { return None };
+        if let Some(value) = functions::idle_setting(call) {
+            return Some(cast(value.clone(), "text"));
+        }
         let Arguments::List(arguments) = &call.arguments else { return None };
         let arguments: Vec<&Expression> = arguments.iter().map(|(_, of)| of).collect();
         let values = self.values;

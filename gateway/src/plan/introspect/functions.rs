@@ -8,6 +8,8 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use crate::statement::tree::{Arguments, Call, Expression, Literal};
+
 static FUNCTIONS: LazyLock<HashMap<&'static str, Vec<usize>>> = LazyLock::new(|| {
     let counts = |text: &str| text.split(' ').filter_map(|count| count.parse().ok()).collect();
     let lines = include_str!("functions.txt").lines().filter_map(|line| line.split_once(' '));
@@ -33,6 +35,28 @@ pub(super) fn is_listed(schema: &str, name: &str) -> bool {
         "pg_catalog" => FUNCTIONS.contains_key(name),
         STANDARD => FUNCTIONS.contains_key(format!("{STANDARD}.{name}").as_str()),
         _ => false,
+    }
+}
+
+/// The value that `set_config` is given for a setting that means nothing where a statement of the catalog runs. Clients
+/// set it around such statements, and read it back.
+pub(super) fn idle_setting(call: &Call) -> Option<&Expression> {
+    const IDLE: [&str; 1] = ["jit"];
+    let is_meant = match call.name.0.as_slice() {
+        [name] => name.text == "set_config",
+        [schema, name] => schema.text == "pg_catalog" && name.text == "set_config",
+        _ => false,
+    };
+    match &call.arguments {
+        Arguments::List(list) if is_meant => match list.as_slice() {
+            [(None, Expression::Literal(Literal::String(setting))), (None, value), (None, _)]
+                if IDLE.contains(&setting.to_ascii_lowercase().as_str()) =>
+            {
+                Some(value)
+            }
+            _ => None,
+        },
+        _ => None,
     }
 }
 

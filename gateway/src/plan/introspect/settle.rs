@@ -159,7 +159,9 @@ impl Settler<'_> {
         if !known {
             self.missing(Error::new("42883", format!("function {name} does not exist")).at(at));
         }
-        self.note(&schema, &name, arguments, at);
+        if functions::idle_setting(call).is_none() {
+            self.note(&schema, &name, arguments, at);
+        }
         call.name.0 = vec![Name { text: schema, at }, Name { text: name, at }];
         Ok(())
     }

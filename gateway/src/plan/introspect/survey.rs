@@ -163,6 +163,9 @@ impl Survey<'_> {
 
     fn call(&mut self, call: &Call) {
         let at = place(&call.name);
+        if functions::idle_setting(call).is_some() {
+            return self.note_catalog(at);
+        }
         let (schema, name) = match call.name.0.as_slice() {
             [name] if SYNTAX_FUNCTIONS.contains(&name.text.as_str()) => return,
             [name] => ("pg_catalog", name.text.as_str()),
