@@ -111,7 +111,17 @@ fn seen_before(model: &Arc<Model>, policies: &PolicySet, identity: &Arc<Identity
     let rewritten = query.query().shown().into();
     seen.remember(
         question,
-        Arc::new(Allowed { query, terms, warnings, tables, rules, shadow, rewritten, shadowed: None }),
+        Arc::new(Allowed {
+            query,
+            terms,
+            warnings,
+            tables,
+            rules,
+            shadow,
+            rewritten,
+            shadowed: None,
+            of_catalog: false,
+        }),
     );
     timed(spend, || assert!(seen.answer(&asked()).is_some()))
 }

@@ -19,11 +19,13 @@ use tokio::sync::watch;
 mod discretion;
 mod estimates;
 mod freshness;
+mod numbers;
 mod shadows;
 mod visibilities;
 
 pub use estimates::{Estimates, Key as EstimateKey, Price};
 pub use freshness::Freshness;
+pub use numbers::Numbers;
 pub use shadows::{Differences, Wanted};
 
 use crate::audit::Receipt;
@@ -151,7 +153,7 @@ impl Sources {
         if let Err(error) = &lease {
             tracing::warn!(source = %name, %error, "no connection to the source");
         }
-        lease.map(|inner| Lease { inner, discreet: false })
+        lease.map(|inner| Lease { inner, discreet: false, numbers: None })
     }
 
     /// What the source holds: as last read, or read now if it never was. While a source is down, what it held when it
@@ -237,6 +239,8 @@ pub struct Lease {
     inner: Box<dyn passgate_connectors::Lease>,
     /// Whether the words of the source are kept back: what it runs, or described last, is governed.
     discreet: bool,
+    /// The numbers that tables and types have for the client.
+    numbers: Option<Arc<Numbers>>,
 }
 
 impl std::fmt::Debug for Lease {
@@ -251,10 +255,19 @@ impl Lease {
         self.inner.witness()
     }
 
+    /// Has tables and types called by these numbers in what is described and answered from now on.
+    pub fn number(&mut self, numbers: Option<Arc<Numbers>>) {
+        self.numbers = numbers;
+    }
+
     /// Parameter and result types of a recorded query, without running it.
     pub async fn describe(&mut self, _: &Receipt, query: &Permitted<Query>) -> Result<Description, Error> {
         self.discreet = query.query().discreet;
-        self.inner.describe(query).await.map_err(|error| self.told(error))
+        let described = self.inner.describe(query).await.map_err(|error| self.told(error))?;
+        Ok(match &self.numbers {
+            Some(numbers) => numbers.description(described),
+            None => described,
+        })
     }
 
     /// Starts a recorded query; its rows are then read with [`Lease::next`] until [`Batch::Done`].
@@ -266,7 +279,11 @@ impl Lease {
     /// The next part of the answer. Safe to drop and call again: nothing is lost.
     pub async fn next(&mut self) -> Result<Batch, Error> {
         let batch = self.inner.next().await.map_err(|error| self.told(error))?;
-        Ok(if self.discreet { discretion::batch(batch) } else { batch })
+        let batch = if self.discreet { discretion::batch(batch) } else { batch };
+        Ok(match (&self.numbers, batch) {
+            (Some(numbers), Batch::Fields(frame)) => Batch::Fields(numbers.fields(frame)),
+            (_, batch) => batch,
+        })
     }
 
     /// Begins, ends or marks a transaction.

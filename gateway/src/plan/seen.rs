@@ -56,8 +56,10 @@ pub struct Allowed {
     pub shadow: Arc<[String]>,
     /// What is sent to the source, as it is recorded.
     pub rewritten: Arc<str>,
-    /// The shadow that answers it, where it asks the catalog.
+    /// The shadow of the person who asks, where they have one.
     pub shadowed: Option<Shadowed>,
+    /// Whether it asks the catalog, so that the shadow answers it.
+    pub of_catalog: bool,
 }
 
 /// What was asked of the policies, and what they demanded.
@@ -300,6 +302,7 @@ mod tests {
             rules: Arc::default(),
             shadow: Arc::default(),
             shadowed: None,
+            of_catalog: false,
         })
     }
 

@@ -205,6 +205,7 @@ impl Session<Ready> {
             used: Vec::new(),
             on_kept_connection: true,
             shadowed: None,
+            numbers: self.state.numbers.as_ref().map(|known| Arc::clone(&known.numbers)),
         })
     }
 

@@ -15,7 +15,7 @@ use super::error::{Error, Failure};
 use super::hold::{Approved, Waiting};
 use super::ready::Ready;
 use super::relay::{Running, Standing};
-use super::road::Permission;
+use super::road::{Location, Permission};
 use super::settings::Settings;
 use super::{Session, measure};
 use crate::audit::{Event, Record, RecordedEstimate};
@@ -23,7 +23,7 @@ use crate::plan::{
     self, Allowed, Context, Entry, Model, Plan, Question, Reading, Rewriting, SearchPath, SessionValues, Shadowed,
     Terms,
 };
-use crate::sources::{EstimateKey, Lease};
+use crate::sources::{EstimateKey, Lease, Numbers};
 use crate::statement::Statement;
 
 /// Times that a policy may want to know more. It asks for an estimate once, for a redirect once and for approvals once.
@@ -54,6 +54,7 @@ impl<'a> Sought<'a> {
 pub(super) struct Foreseen {
     query: Arc<Permitted<Query>>,
     shadowed: Option<Shadowed>,
+    numbers: Option<Arc<Numbers>>,
 }
 
 impl Foreseen {
@@ -61,9 +62,12 @@ impl Foreseen {
         &self.query
     }
 
-    /// The shadow that answers it, where it asks the catalog.
-    pub(super) fn shadowed(&self) -> Option<&Shadowed> {
-        self.shadowed.as_ref()
+    /// Where it is described.
+    pub(super) fn location(&self) -> Location<'_> {
+        match &self.shadowed {
+            Some(shadowed) => Location::Shadow(shadowed),
+            None => Location::Source(self.numbers.as_ref()),
+        }
     }
 }
 
@@ -91,7 +95,7 @@ impl Session<Ready> {
         loop {
             let (allowed, grants) = match self.decide(sought, record).await? {
                 Answer::Known(allowed) => (allowed, Vec::new()),
-                Answer::Allowed(answer) => self.allowed(*answer, sought, record).await?,
+                Answer::Allowed(answer) => Box::pin(self.allowed(*answer, sought, record)).await?,
                 Answer::Held(waiting) => {
                     self.hold(&waiting, record).await?;
                     continue;
@@ -104,9 +108,13 @@ impl Session<Ready> {
             let Some(used) = self.use_grants(&grants, record).await? else { continue };
             let rows_estimated = record.estimate.map(|estimate| estimate.rows);
             let standing = Standing { terms: Arc::clone(&allowed.terms), rows_estimated };
-            let shadowed = allowed.shadowed.clone();
+            let (shadowed, numbers) = match allowed.shadowed.clone() {
+                Some(shadowed) if allowed.of_catalog => (Some(shadowed), None),
+                Some(shadowed) => (None, Some(self.numbers(&shadowed).await?)),
+                None => (None, None),
+            };
             let (query, warnings) = (Arc::clone(&allowed.query), Arc::clone(&allowed.warnings));
-            return Ok(Permission { query, standing, warnings, used, on_kept_connection: false, shadowed });
+            return Ok(Permission { query, standing, warnings, used, on_kept_connection: false, shadowed, numbers });
         }
     }
 
@@ -121,7 +129,8 @@ impl Session<Ready> {
         let (obligations, revision) = (permit.obligations().to_vec(), permit.revision().clone());
         let (warnings, grants) = (permit.warnings().into(), permit.grants_used().to_vec());
         let rules = permit.fired().iter().map(ToString::to_string).collect();
-        let (shadowed, values) = self.of_catalog(&plan, &question.model, &request).await?;
+        let of_catalog = plan.is_of_catalog();
+        let (shadowed, values) = self.shadow_of(&plan, &question.model, &request).await?;
         let under = sought.rewriting(&question.model, &request.identity.tenant);
         let under = Rewriting { session: values.as_ref(), ..under };
         let query = self.services.rewriter.rewrite(plan, permit, under).map_err(Failure::statement)?;
@@ -136,6 +145,7 @@ impl Session<Ready> {
             shadow: Arc::clone(&record.shadow),
             terms: Arc::new(Terms { request, obligations, revision }),
             shadowed,
+            of_catalog,
         });
         if lasting {
             self.services.seen.remember(question, Arc::clone(&allowed));
@@ -151,22 +161,27 @@ impl Session<Ready> {
         record: &mut Record,
     ) -> Result<Foreseen, Failure> {
         let sought = Sought { statement, parameter_types, bind: None };
-        let Permission { query, shadowed, .. } = self.permit(sought, record).await?;
-        Ok(Foreseen { query, shadowed })
+        let Permission { query, shadowed, numbers, .. } = self.permit(sought, record).await?;
+        Ok(Foreseen { query, shadowed, numbers })
     }
 
-    /// For a statement of the catalog, the shadow that answers it and what it may ask of the session.
-    async fn of_catalog(
+    /// The shadow that answers a statement of the catalog, and what it may ask of the session; or the one in which a client
+    /// looks up what an answer of the source names by number.
+    async fn shadow_of(
         &mut self,
         plan: &Plan,
         model: &Arc<Model>,
         request: &Request,
     ) -> Result<(Option<Shadowed>, Option<SessionValues>), Failure> {
-        if !plan.is_of_catalog() {
+        let is_numbered = self.services.sources.shadows_made().is_some() && !plan.tables().is_empty();
+        if !plan.is_of_catalog() && !is_numbered {
             return Ok((None, None));
         }
         let policies = self.services.policies.borrow().clone();
         let shadowed = self.shadowed(model, &policies, &request.facts).await?;
+        if !plan.is_of_catalog() {
+            return Ok((Some(shadowed), None));
+        }
         let values = self.values(&shadowed).await?;
         Ok((Some(shadowed), Some(values)))
     }
@@ -219,7 +234,11 @@ impl Session<Ready> {
                     let lasting = lasting && permit.grants_used().is_empty();
                     return Ok(Answer::Allowed(Box::new((plan, request, permit, question, lasting))));
                 }
-                Decision::Deny(reasons) => return Err(deny(reasons, record)),
+                Decision::Deny(reasons) => {
+                    let missing = reasons.absent().and_then(|table| plan.as_missing(table));
+                    let denied = deny(reasons, record);
+                    return Err(missing.map_or(denied, Failure::statement));
+                }
                 Decision::Redirect(redirects) => {
                     plan =
                         plan::resolve_along(sought.statement, &model, path, &redirects).map_err(Failure::statement)?;

@@ -15,6 +15,7 @@ use super::error::{End, Error, Failure};
 use super::prepared::{Portal, PortalState, Portals, Statements};
 use super::relay::Running;
 use super::settings::Settings;
+use super::shadowed::KnownNumbers;
 use super::transaction::Block;
 use super::{Session, Shutdown, measure};
 use crate::sources::Lease;
@@ -41,6 +42,8 @@ pub(super) struct Ready {
     pub(super) held: Option<Lease>,
     /// The transaction, if one has begun.
     pub(super) transaction: Option<Block>,
+    /// The numbers of tables and types in the shadow that was last needed.
+    pub(super) numbers: Option<KnownNumbers>,
     /// Whether the person has read the source before, where that is known.
     pub(super) accessed: Option<bool>,
     /// What policies may ask of the person and the session, in short.

@@ -21,7 +21,7 @@ use super::relay::{Running, Standing};
 use super::{Session, measure, system};
 use crate::audit::{Event, Outcome, Record, Status};
 use crate::plan::Shadowed;
-use crate::sources::Lease;
+use crate::sources::{Lease, Numbers};
 use crate::statement::{Kind, Statement, Transaction};
 use crate::store::Ticket;
 
@@ -56,17 +56,28 @@ pub(super) struct Permission {
     pub(super) on_kept_connection: bool,
     /// The shadow that answers it, where it asks the catalog.
     pub(super) shadowed: Option<Shadowed>,
+    /// The numbers of tables and types in an answer of the source.
+    pub(super) numbers: Option<Arc<Numbers>>,
 }
 
 /// Where a query runs.
 #[derive(Clone, Copy)]
 pub(super) enum Location<'a> {
     /// On a connection to the source: the transaction's, if there is one.
-    Source,
+    Source(Option<&'a Arc<Numbers>>),
     /// On the one that the session keeps.
-    Kept,
+    Kept(Option<&'a Arc<Numbers>>),
     /// In a shadow.
     Shadow(&'a Shadowed),
+}
+
+impl Location<'_> {
+    fn numbers(self) -> Option<Arc<Numbers>> {
+        match self {
+            Self::Source(numbers) | Self::Kept(numbers) => numbers.cloned(),
+            Self::Shadow(_) => None,
+        }
+    }
 }
 
 impl Permission {
@@ -74,8 +85,8 @@ impl Permission {
     pub(super) fn place(&self) -> Location<'_> {
         match &self.shadowed {
             Some(shadowed) => Location::Shadow(shadowed),
-            None if self.on_kept_connection => Location::Kept,
-            None => Location::Source,
+            None if self.on_kept_connection => Location::Kept(self.numbers.as_ref()),
+            None => Location::Source(self.numbers.as_ref()),
         }
     }
 }
@@ -198,8 +209,8 @@ impl Session<Ready> {
             Ok(foreseen) => foreseen,
             Err(failure) => return Err(self.note(record, failure)),
         };
-        let location = foreseen.shadowed().map_or(Location::Source, Location::Shadow);
-        let description = Arc::new(self.describe_permitted(foreseen.query(), location, record).await?);
+        let described = self.describe_permitted(foreseen.query(), foreseen.location(), record).await?;
+        let description = Arc::new(described);
         prepared.describe(foreseen.query().revision().clone(), description.clone());
         Ok(description)
     }
@@ -263,7 +274,9 @@ impl Session<Ready> {
             Failure::Statement(error) if error.sqlstate() == "42501" && record.validation == "held" => {
                 (Status::Held, Some(error))
             }
-            Failure::Statement(error) if error.sqlstate() == "42501" => (Status::Denied, Some(error)),
+            Failure::Statement(error) if error.sqlstate() == "42501" || record.validation == "denied" => {
+                (Status::Denied, Some(error))
+            }
             Failure::Statement(error) if error.sqlstate() == "57014" => (Status::Cancelled, Some(error)),
             Failure::Statement(error) => (Status::Failed, Some(error)),
         };
@@ -306,7 +319,7 @@ impl Session<Ready> {
         bind: &Bind,
         record: Record,
     ) -> Result<Running, Failure> {
-        let Permission { query, standing, warnings, used, on_kept_connection, shadowed } = permission;
+        let Permission { query, standing, warnings, used, on_kept_connection, shadowed, numbers } = permission;
         let noted = (!used.is_empty()).then(|| record.clone());
         let receipt = match self.services.audit.open_together(record).await {
             Ok(receipt) => receipt,
@@ -318,8 +331,8 @@ impl Session<Ready> {
         let mut running = Running::recorded(receipt, Some(standing));
         let location = match &shadowed {
             Some(shadowed) => Location::Shadow(shadowed),
-            None if on_kept_connection || self.keeps_connection(self.state.last) => Location::Kept,
-            None => Location::Source,
+            None if on_kept_connection || self.keeps_connection(self.state.last) => Location::Kept(numbers.as_ref()),
+            None => Location::Source(numbers.as_ref()),
         };
         let mut sent = false;
         match self.start_there(&query, bind, location, &mut running, &mut sent).await {
@@ -348,11 +361,16 @@ impl Session<Ready> {
         running: &mut Running,
         sent: &mut bool,
     ) -> Result<(), Failure> {
-        if let Location::Kept = location {
+        let numbers = location.numbers();
+        if let Location::Kept(_) = location {
             self.pin(running).await?;
             *sent = true;
             let receipt = running.receipt().ok_or(Error::TransactionLost)?;
-            self.on_pinned_lease(async |lease| lease.start(receipt, query, bind).await).await?;
+            let start = async |lease: &mut Lease| {
+                lease.number(numbers);
+                lease.start(receipt, query, bind).await
+            };
+            self.on_pinned_lease(start).await?;
             running.read_from_pinned();
             return Ok(());
         }
@@ -371,10 +389,15 @@ impl Session<Ready> {
         running: &mut Running,
     ) -> Result<Description, Failure> {
         let in_transaction = self.keeps_connection(true);
-        if matches!(location, Location::Kept) || matches!(location, Location::Source if in_transaction) {
+        let numbers = location.numbers();
+        if matches!(location, Location::Kept(_)) || matches!(location, Location::Source(_) if in_transaction) {
             self.pin(running).await?;
             let receipt = running.receipt().ok_or(Error::TransactionLost)?;
-            return self.on_pinned_lease(async |lease| lease.describe(receipt, query).await).await;
+            let describe = async |lease: &mut Lease| {
+                lease.number(numbers);
+                lease.describe(receipt, query).await
+            };
+            return self.on_pinned_lease(describe).await;
         }
         let mut lease = self.checkout_at(location, running).await?;
         let receipt = running.receipt().ok_or(Error::TransactionLost)?;
@@ -384,7 +407,11 @@ impl Session<Ready> {
     async fn checkout_at(&mut self, location: Location<'_>, running: &mut Running) -> Result<Lease, Failure> {
         match location {
             Location::Shadow(shadowed) => self.checkout_shadow(shadowed, running).await,
-            Location::Source | Location::Kept => self.checkout(running).await,
+            Location::Source(numbers) | Location::Kept(numbers) => {
+                let mut lease = self.checkout(running).await?;
+                lease.number(numbers.cloned());
+                Ok(lease)
+            }
         }
     }
 

@@ -11,10 +11,46 @@ use super::error::Failure;
 use super::ready::Ready;
 use super::relay::Running;
 use crate::plan::{Model, SessionValues, Shadowed};
-use crate::sources::{Lease, Wanted};
+use crate::sources::{Lease, Numbers, Wanted};
 use crate::statement::listed_name;
 
+/// The numbers of a shadow, kept by the session that needed them last.
+pub(super) struct KnownNumbers {
+    of: Shadowed,
+    /// How many shadows had been made by then.
+    made: Option<u64>,
+    pub(super) numbers: Arc<Numbers>,
+}
+
 impl Session<Ready> {
+    /// The numbers of tables and types in a shadow, for an answer of the source.
+    pub(super) async fn numbers(&mut self, shadowed: &Shadowed) -> Result<Arc<Numbers>, Failure> {
+        let made = self.services.sources.shadows_made();
+        let known = self.state.numbers.as_ref().filter(|known| known.of.is(shadowed));
+        match known {
+            Some(known) if known.made == made => Ok(Arc::clone(&known.numbers)),
+            known => {
+                let before = known.map(|known| Arc::clone(&known.numbers));
+                Box::pin(self.numbers_anew(shadowed, before)).await
+            }
+        }
+    }
+
+    async fn numbers_anew(
+        &mut self,
+        shadowed: &Shadowed,
+        before: Option<Arc<Numbers>>,
+    ) -> Result<Arc<Numbers>, Failure> {
+        let services = self.services.clone();
+        // Before: what is made in the meantime is looked at next time.
+        let made = services.sources.shadows_made();
+        let (source, settings, search_path) = self.shadow_settings();
+        let numbers = services.sources.numbers(&source, wanted(shadowed, &search_path, &settings), before);
+        let numbers = self.attended(async { Ok(numbers.await) }).await?;
+        self.state.numbers = Some(KnownNumbers { of: shadowed.clone(), made, numbers: Arc::clone(&numbers) });
+        Ok(numbers)
+    }
+
     /// The shadow for this person now.
     pub(super) async fn shadowed(
         &mut self,

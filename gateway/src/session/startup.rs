@@ -208,6 +208,7 @@ impl Session<SignedIn> {
             context: None,
             portals: Portals::default(),
             transaction: None,
+            numbers: None,
             accessed: None,
             last: false,
             skipping: false,

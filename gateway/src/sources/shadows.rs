@@ -2,12 +2,12 @@
 //! source.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use passgate_connectors::{Error, Names, Script, SessionSettings, Shadows};
 use passgate_policy::SourceName;
 
-use super::{Lease, Sources};
+use super::{Lease, Numbers, Sources};
 use crate::catalog::Snapshot;
 use crate::catalog::shadow::{self, Visibility};
 
@@ -43,6 +43,8 @@ pub struct Differences {
     types: HashMap<u32, u32>,
     /// The same, the other way round.
     types_back: HashMap<u32, u32>,
+    /// What they were read from: a database that is made again has others.
+    names: Weak<Names>,
 }
 
 impl Differences {
@@ -64,9 +66,18 @@ impl Differences {
         self.types_back.get(&in_shadow).copied().unwrap_or(in_shadow)
     }
 
-    fn new(snapshot: &Snapshot, names: &Names) -> Self {
-        let mut differences =
-            Self { database: names.database.clone(), server_version: names.server_version.clone(), ..Self::default() };
+    /// Whether they are those of this database.
+    pub(super) fn are_of(&self, names: &Arc<Names>) -> bool {
+        self.names.ptr_eq(&Arc::downgrade(names))
+    }
+
+    fn new(snapshot: &Snapshot, names: &Arc<Names>) -> Self {
+        let mut differences = Self {
+            database: names.database.clone(),
+            server_version: names.server_version.clone(),
+            names: Arc::downgrade(names),
+            ..Self::default()
+        };
         let row_types = snapshot.relations().map(|entry| {
             let relation = &entry.relation;
             (relation.schema.as_str(), relation.name.as_str(), relation.details.oids)
@@ -121,19 +132,38 @@ impl Sources {
         let mut settings = wanted.settings.clone();
         settings.0.insert("search_path".to_owned(), wanted.search_path.to_owned());
         let inner = self.shadows.there(name)?.lease(name, &kept.script, &settings).await?;
-        Ok(Lease { inner, discreet: false })
+        Ok(Lease { inner, discreet: false, numbers: None })
+    }
+
+    /// How many shadows were made so far, where statements of the catalog are answered.
+    pub fn shadows_made(&self) -> Option<u64> {
+        self.shadows.shadows.as_ref().map(Shadows::times_made)
+    }
+
+    /// The numbers of that database for an answer of the source. Where it cannot be had, an answer of the source has to do
+    /// without. What was known `before` stands where that database has not been made again: for nobody can have looked
+    /// up other numbers.
+    pub async fn numbers(&self, name: &SourceName, wanted: Wanted<'_>, before: Option<Arc<Numbers>>) -> Arc<Numbers> {
+        if let (Some(before), Some(shadows)) = (before, &self.shadows.shadows) {
+            let kept = self.shadows.script(wanted).await;
+            let now = shadows.names_if_made(&kept.script);
+            if now.is_none_or(|now| before.are_of(&now)) {
+                return before;
+            }
+        }
+        Arc::new(Numbers::new(self.shadow_differences(name, wanted).await.ok()))
     }
 
     /// How the names and numbers of that database differ from the source's.
     pub async fn shadow_differences(&self, name: &SourceName, wanted: Wanted<'_>) -> Result<Arc<Differences>, Error> {
         let kept = self.shadows.script(wanted).await;
-        let made = || kept.differences.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(differences) = made().clone() {
-            return Ok(differences);
-        }
         let names = self.shadows.there(name)?.names(name, &kept.script).await?;
+        let known = || kept.differences.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known().as_ref().filter(|known| known.are_of(&names)) {
+            return Ok(Arc::clone(known));
+        }
         let differences = Arc::new(Differences::new(&kept.snapshot, &names));
-        *made() = Some(Arc::clone(&differences));
+        *known() = Some(Arc::clone(&differences));
         Ok(differences)
     }
 }

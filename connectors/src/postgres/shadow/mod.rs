@@ -17,6 +17,7 @@ mod script;
 mod server;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -68,6 +69,8 @@ pub struct Shadows {
     databases: Mutex<Vec<Kept>>,
     /// Held by whoever makes one: it takes a processor and memory.
     making: tokio::sync::Mutex<()>,
+    /// How many were made.
+    times_made: AtomicU64,
 }
 
 enum Place {
@@ -105,7 +108,13 @@ impl Shadows {
             (None, Some(programs)) => Place::Programs(programs),
             (None, None) => return Ok(None),
         };
-        Ok(Some(Self { config, place, databases: Mutex::default(), making: tokio::sync::Mutex::default() }))
+        Ok(Some(Self {
+            config,
+            place,
+            databases: Mutex::default(),
+            making: tokio::sync::Mutex::default(),
+            times_made: AtomicU64::new(0),
+        }))
     }
 
     /// A connection to the database of a script, which is made if need be. Safe to drop at any point.
@@ -150,6 +159,18 @@ impl Shadows {
         Ok(Arc::clone(&self.database(source, script).await?.names))
     }
 
+    /// How many databases were made so far. What is known of their numbers holds until another is.
+    pub fn times_made(&self) -> u64 {
+        self.times_made.load(Ordering::Acquire)
+    }
+
+    /// The same numbers where the database is there; it is neither made for it nor counted as used.
+    pub fn names_if_made(&self, script: &Script) -> Option<Arc<Names>> {
+        let databases = self.lock();
+        let kept = databases.iter().find(|kept| kept.fingerprint == script.fingerprint())?;
+        kept.database.get().map(|database| Arc::clone(&database.names))
+    }
+
     async fn database(&self, source: &SourceName, script: &Script) -> Result<Arc<Database>, Error> {
         let kept = self.keep(script.fingerprint());
         let made = kept.get_or_try_init(|| self.make(source, script)).await;
@@ -162,6 +183,7 @@ impl Shadows {
         let started = std::time::Instant::now();
         let made = tokio::time::timeout(limit, self.made(source, script)).await;
         let made = made.unwrap_or_else(|_| Err(unmade(source, format!("not made within {} s", limit.as_secs()))))?;
+        self.times_made.fetch_add(1, Ordering::AcqRel);
         tracing::info!(
             source = %source,
             shadow = made.names.database,
