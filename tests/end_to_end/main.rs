@@ -3,6 +3,7 @@
 //! Each test starts the gateway it needs and shares the servers behind it with the others.
 
 mod approvals;
+mod catalog;
 mod failures;
 mod governed;
 mod operation;

@@ -98,7 +98,6 @@ async fn a_shadow_is_the_source_to_a_catalog() {
     let world = World::shared();
     let admin = world.postgres.admin().await;
     admin.batch_execute("CREATE DATABASE beside").await.unwrap();
-    admin.batch_execute("CREATE ROLE shadows LOGIN CREATEDB PASSWORD 'shadows-secret'").await.unwrap();
     let source = world.postgres.connect("postgres", SUPERUSER_PASSWORD, "beside").await.unwrap();
     source.batch_execute(SOURCE).await.unwrap();
     source.batch_execute("ANALYZE").await.unwrap();
@@ -118,7 +117,7 @@ async fn a_shadow_is_the_source_to_a_catalog() {
         everything.show(&entry.relation.schema, &entry.relation.name, seen);
     }
     let config: Config = serde_json::from_value(json!({
-        "host": "127.0.0.1", "port": world.postgres.port(), "user": "shadows", "password": "shadows-secret",
+        "host": "127.0.0.1", "port": world.postgres.port(), "user": "gateway_shadows", "password": "shadows-secret",
         "ca_file": ca, "database_prefix": "beside_",
     }))
     .unwrap();

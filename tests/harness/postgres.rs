@@ -193,7 +193,7 @@ fn configure(owner: &Owner, data: &Path, authority: &Authority, port: u16, ldap_
     );
     std::fs::write(data.join("postgresql.auto.conf"), settings).expect("the settings are written");
     let sign_in = format!(
-        "hostssl all postgres,gateway_super,gateway_switch,gateway_reader 127.0.0.1/32 scram-sha-256\n\
+        "hostssl all postgres,gateway_super,gateway_switch,gateway_reader,gateway_shadows 127.0.0.1/32 scram-sha-256\n\
          hostssl all all 127.0.0.1/32 ldap ldapserver=127.0.0.1 ldapport={ldap_port} \
          ldapprefix=\"uid=\" ldapsuffix=\",dc=example\"\n"
     );

@@ -9,6 +9,7 @@ CREATE ROLE bob LOGIN IN ROLE people;
 CREATE ROLE gateway_super LOGIN SUPERUSER PASSWORD 'super-secret';
 CREATE ROLE gateway_switch LOGIN NOINHERIT PASSWORD 'switch-secret' IN ROLE people, alice, bob;
 CREATE ROLE gateway_reader LOGIN PASSWORD 'reader-secret' IN ROLE people;
+CREATE ROLE gateway_shadows LOGIN CREATEDB PASSWORD 'shadows-secret';
 
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 
