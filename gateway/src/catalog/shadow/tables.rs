@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use passgate_connectors::{Column, Constraint, ConstraintKind, Filled, Sequence, Statement};
+use passgate_connectors::{Column, Constraint, ConstraintKind, Filled, Index, RelationKind, Sequence, Statement};
 
 use super::scope::{Scope, Shown};
 use super::words::{comment, options, qualified, quoted, without_modifier};
@@ -186,18 +186,33 @@ pub(super) fn constraints(scope: &Scope<'_>, statements: &mut Vec<Statement>) {
                 parts.extend(part(scope, &shown.relation.schema, &constraint.name, constraint.part_of.as_ref()));
             }
         }
-        for index in &shown.relation.details.indexes {
-            if shown.shows(&index.columns) && (index.is_plain || !shown.seen.governed) && makes_index(&index.definition)
-            {
-                statements.push(index.definition.clone().into());
-                let on = || format!("INDEX {}", qualified(&shown.relation.schema, &index.name));
-                statements.extend(comment(on, index.comment.as_deref()).map(Statement::from));
-                parts.extend(part(scope, &shown.relation.schema, &index.name, index.part_of.as_ref()));
-            }
+        if shown.relation.kind == RelationKind::Table {
+            indexes(*shown, statements);
+            let of_wholes = shown_indexes(*shown);
+            parts.extend(
+                of_wholes.filter_map(|index| part(scope, &shown.relation.schema, &index.name, index.part_of.as_ref())),
+            );
         }
     }
     statements.append(&mut parts);
     statements.append(&mut references);
+}
+
+/// The indexes of a relation that is there.
+pub(super) fn indexes(shown: Shown<'_>, statements: &mut Vec<Statement>) {
+    for index in shown_indexes(shown) {
+        statements.push(index.definition.clone().into());
+        let on = || format!("INDEX {}", qualified(&shown.relation.schema, &index.name));
+        statements.extend(comment(on, index.comment.as_deref()).map(Statement::from));
+    }
+}
+
+/// Those over what is seen. A condition or an expression says what rows hold.
+fn shown_indexes(shown: Shown<'_>) -> impl Iterator<Item = &Index> {
+    let indexes = shown.relation.details.indexes.iter();
+    indexes.filter(move |index| {
+        shown.shows(&index.columns) && (index.is_plain || !shown.seen.governed) && makes_index(&index.definition)
+    })
 }
 
 /// What is sent is a server's own words, but it is another server's.

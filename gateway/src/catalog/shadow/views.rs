@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use passgate_connectors::{Column, RelationKind, Statement};
 
 use super::scope::{Scope, Shown};
-use super::tables::comments;
+use super::tables::{comments, indexes};
 use super::words::{list, options, quoted, without_modifier};
 
 /// Views and materialised views, each after those that it reads.
@@ -21,6 +21,7 @@ pub(super) fn views(scope: &Scope<'_>, statements: &mut Vec<Statement>) {
                 statements.push(created(scope, view));
                 let word = if is_materialized(view) { "MATERIALIZED VIEW" } else { "VIEW" };
                 statements.extend(comments(view, word));
+                indexes(view, statements);
             } else if done.insert(view.name()) {
                 waiting.push((view, true));
                 let below = &view.relation.built_on;
