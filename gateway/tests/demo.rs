@@ -62,6 +62,14 @@ impl Demonstration {
         people.iter().find(|person| person["name"] == name).unwrap()["password"].as_str().unwrap().to_owned()
     }
 
+    /// The processes that show catalogs.
+    fn shadows(&self) -> Vec<String> {
+        let listed = Command::new("ps").args(["-o", "pid=,args=", "--ppid", &self.child.id().to_string()]).output();
+        let listed = String::from_utf8(listed.unwrap().stdout).unwrap();
+        let shadows = listed.lines().filter(|line| line.contains(" --template "));
+        shadows.map(|line| line.split_whitespace().next().unwrap().to_owned()).collect()
+    }
+
     fn folder(&self) -> PathBuf {
         let mut entries = std::fs::read_dir(self.temporary.path()).unwrap();
         entries.next().unwrap().unwrap().path()
@@ -140,6 +148,34 @@ async fn the_demonstration_shows_what_it_promises() {
     assert!(verified.success());
     assert!(std::fs::read_to_string(&audit).unwrap().contains("dim_patient"));
     assert_eq!(demonstration.stop(), "", "more than one line was printed");
+}
+
+#[tokio::test]
+async fn the_catalog_is_shown_by_processes_that_may_be_lost() {
+    let demonstration = Demonstration::start();
+    let west = demonstration.connect("analyst_west").await;
+    let sales = "SELECT relname::text FROM pg_class WHERE oid = 'fct_sales'::regclass";
+    let seen = async || west.query_one(sales, &[]).await.unwrap().get::<_, String>(0);
+    assert_eq!(seen().await, "fct_sales");
+
+    // A processor's worth of work, and the end of it in the middle: nobody but the statement notices.
+    let before = demonstration.shadows();
+    assert_eq!(before.len(), 1);
+    let long = refusal(&west, "SELECT count(*) FROM pg_proc a, pg_proc b, pg_proc c");
+    let (refused, ()) = tokio::join!(long, async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(Command::new("kill").args(["-KILL", &before[0]]).status().unwrap().success());
+    });
+    assert_eq!(refused.0.code(), "08006", "{}", refused.1);
+    assert_eq!(seen().await, "fct_sales");
+    assert_ne!(demonstration.shadows(), before);
+
+    // What would take more memory than there is fails alone, too.
+    let (code, message) = refusal(&west, "SELECT length(string_agg(repeat('x', 1000000), '')) FROM pg_proc").await;
+    assert_eq!((code.code(), message.as_str()), ("53200", "out of memory"));
+    assert_eq!(seen().await, "fct_sales");
+    drop(west);
+    demonstration.stop();
 }
 
 #[test]

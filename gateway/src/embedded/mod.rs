@@ -47,6 +47,9 @@ pub struct Arguments {
     /// Which of the templates.
     #[arg(long, default_value = TEMPLATE)]
     pub template: String,
+    /// Memory that the session may take, in MiB.
+    #[arg(long, value_name = "NUMBER")]
+    pub memory_mebibytes_max: Option<u64>,
     /// Make the template of what this file says and end, in place of serving a session.
     #[arg(long, value_name = "FILE")]
     pub make: Option<PathBuf>,
@@ -55,10 +58,11 @@ pub struct Arguments {
 /// Runs the command. What goes wrong is said on standard error; standard output belongs to the protocol.
 #[cfg(feature = "embedded-postgres")]
 pub fn run_child(arguments: &Arguments) -> ExitCode {
-    let result = match &arguments.make {
+    let limited = arguments.memory_mebibytes_max.map_or(Ok(()), limit_memory);
+    let result = limited.and_then(|()| match &arguments.make {
         Some(recipe) => template::make(&arguments.directory, &arguments.template, recipe),
         None => session::serve(&arguments.directory, &arguments.template),
-    };
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
@@ -66,6 +70,15 @@ pub fn run_child(arguments: &Arguments) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Has PostgreSQL told that there is no more memory than this. WebAssembly reserves addresses without end, so only what
+/// can be written to counts.
+#[cfg(feature = "embedded-postgres")]
+fn limit_memory(mebibytes: u64) -> Result<(), Problem> {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let bytes = Some(mebibytes.saturating_mul(1 << 20));
+    setrlimit(Resource::Data, Rlimit { current: bytes, maximum: bytes }).map_err(Problem::Memory)
 }
 
 /// Says that this build has no embedded PostgreSQL.
@@ -87,6 +100,8 @@ enum Problem {
     Frame(#[from] frames::FrameError),
     #[error("cannot answer: {0}")]
     Output(std::io::Error),
+    #[error("cannot limit the memory of this process: {0}")]
+    Memory(rustix::io::Errno),
     #[error("cannot start another thread: {0}")]
     Thread(std::io::Error),
     // The library reports with a catch-all error; its text is for the log only.

@@ -19,20 +19,22 @@ const READER: &str = "passgate";
 /// Processes that show catalogs, and the folder that they work in.
 pub struct ShadowPrograms {
     program: Program,
+    memory_mebibytes_max: u64,
     swept: Once,
     /// Removed at the end, where it is one that nobody named.
     _folder: Option<TempDir>,
 }
 
 impl ShadowPrograms {
-    /// With this folder, or a new one that goes with this value.
-    pub fn new(directory: Option<&Path>) -> Result<Self, Error> {
+    /// With this folder, or a new one that goes with this value. Each session may take so much memory: what PostgreSQL
+    /// has taken there it never gives back.
+    pub fn new(directory: Option<&Path>, memory_mebibytes_max: u64) -> Result<Self, Error> {
         let made = match directory {
             Some(path) => named(path).and_then(|()| Ok((path.canonicalize()?, None))),
             None => private().and_then(|folder| Ok((folder.path().canonicalize()?, Some(folder)))),
         };
         let (path, folder) = made.map_err(Error::Recipe)?;
-        Ok(Self { program: Program::new(&path)?, swept: Once::new(), _folder: folder })
+        Ok(Self { program: Program::new(&path)?, memory_mebibytes_max, swept: Once::new(), _folder: folder })
     }
 }
 
@@ -71,7 +73,9 @@ impl Programs for ShadowPrograms {
     }
 
     fn program(&self, script: &Script) -> Child {
-        self.program.child(script.fingerprint())
+        let mut child = self.program.child(script.fingerprint());
+        child.arguments.extend(["--memory-mebibytes-max".to_owned(), self.memory_mebibytes_max.to_string()]);
+        child
     }
 
     fn roles(&self) -> (&str, &str) {

@@ -155,7 +155,7 @@ fn shadows(loaded: &Loaded) -> Result<Option<Shadows>, Vec<Problem>> {
     let directory = config.directory.as_ref().map(|directory| loaded.folder.join(directory));
     let programs = match config.host {
         None if cfg!(feature = "embedded-postgres") => {
-            let programs = ShadowPrograms::new(directory.as_deref()).map_err(|error| {
+            let programs = ShadowPrograms::new(directory.as_deref(), config.memory_mebibytes_max).map_err(|error| {
                 vec![loaded.problem(&["catalog", "shadow", "directory"], format!("catalog.shadow: {error}"), None)]
             })?;
             Some(Arc::new(programs) as Arc<dyn Programs>)

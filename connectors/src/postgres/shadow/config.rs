@@ -41,9 +41,11 @@ pub struct Config {
     pub database_prefix: String,
     /// Databases that are kept, those that were not used for longest going first. Default: 8.
     pub databases_max: usize,
-    /// Connections to one database at the same time; without a host each is a process of some 200 MB. Default: 2
+    /// Connections to one database at the same time; without a host each is a process of some 280 MB. Default: 2
     /// without a host, otherwise 8.
     pub connections_max: Option<u32>,
+    /// Without a host: memory of one such process, in MiB; a statement that wants more fails. Default: 512.
+    pub memory_mebibytes_max: u64,
     /// How long a statement waits for a connection, in milliseconds. Default: 10000.
     pub checkout_ms_max: u64,
     /// How long making one database may take, in seconds. Default: 120.
@@ -72,6 +74,7 @@ impl Default for Config {
             database_prefix: "passgate_shadow_".to_owned(),
             databases_max: 8,
             connections_max: None,
+            memory_mebibytes_max: 512,
             checkout_ms_max: 10_000,
             build_seconds_max: 120,
             statement_ms_max: 10_000,
@@ -103,6 +106,7 @@ impl Config {
         );
         let positive = [
             ("databases_max", self.databases_max as u64),
+            ("memory_mebibytes_max", self.memory_mebibytes_max),
             ("connections_max", self.connections_max.unwrap_or(1).into()),
             ("checkout_ms_max", self.checkout_ms_max),
             ("build_seconds_max", self.build_seconds_max),
