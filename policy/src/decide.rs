@@ -85,8 +85,8 @@ pub(crate) trait Judge: fmt::Debug + Send + Sync {
 pub(crate) struct Verdict {
     redirects: Vec<Redirect>,
     reasons: Vec<Reason>,
-    /// Tables that are not there for this person, and why.
-    absent: Vec<(TableName, Reason)>,
+    /// Why tables are not there for this person.
+    absent: Vec<Reason>,
     estimate: bool,
     approvals: Vec<Approval>,
     grants_used: Vec<TicketId>,
@@ -115,7 +115,7 @@ impl Verdict {
 
     /// Why it refuses.
     pub(crate) fn reasons(&self) -> impl Iterator<Item = &Reason> {
-        self.reasons.iter().chain(self.absent.iter().map(|(_, reason)| reason))
+        self.reasons.iter().chain(&self.absent)
     }
 
     /// Whether it puts another table in place of one.
@@ -178,9 +178,9 @@ impl Verdict {
     }
 
     /// Refuses because of a table of which the person may not know that it exists.
-    pub(crate) fn deny_absent(&mut self, table: &TableName, reason: Reason) {
+    pub(crate) fn deny_absent(&mut self, reason: Reason) {
         if self.absent.len() < REASONS_MAX {
-            self.absent.push((table.clone(), reason));
+            self.absent.push(reason);
         }
     }
 
@@ -224,9 +224,8 @@ impl Verdict {
         }
         let again = self.redirects.into_iter().map(redirected_twice);
         let mut told: Vec<Reason> = self.reasons.into_iter().chain(again).collect();
-        // Told last, and as what a table that does not exist would be told.
-        let absent = self.absent.first().filter(|_| told.is_empty()).map(|(table, _)| table.clone());
-        told.extend(self.absent.into_iter().map(|(_, reason)| reason));
+        let absent = self.absent.len();
+        told.extend(self.absent);
         let mut reasons = told.into_iter();
         if let Some(first) = reasons.next() {
             return Decision::Deny(Reasons::new(first, reasons.collect()).with_absent(absent));

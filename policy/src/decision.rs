@@ -74,23 +74,27 @@ pub struct Reason {
 pub struct Reasons {
     first: Reason,
     rest: Vec<Reason>,
-    absent: Option<TableName>,
+    /// How many of the last are about tables of which the person may not know.
+    absent: usize,
 }
 
 impl Reasons {
     /// A refusal for at least one reason.
     pub fn new(first: Reason, rest: Vec<Reason>) -> Self {
-        Self { first, rest, absent: None }
+        Self { first, rest, absent: 0 }
     }
 
-    pub(crate) fn with_absent(self, absent: Option<TableName>) -> Self {
+    pub(crate) fn with_absent(self, absent: usize) -> Self {
         Self { absent, ..self }
     }
 
-    /// The table of which the person may not know that it exists, where that is all there is to refuse: they are told what
-    /// they would be told if it did not, and not the reason.
-    pub fn absent(&self) -> Option<&TableName> {
-        self.absent.as_ref()
+    /// Those that may be told: all but that there is a table of which the person may not know. `None` where that is all
+    /// there is to refuse, and they are to be told what they would be told if there was no such table.
+    pub fn told(self) -> Option<Self> {
+        let Self { first, mut rest, absent } = self;
+        let told = rest.len().checked_sub(absent)?;
+        rest.truncate(told);
+        Some(Self { first, rest, absent: 0 })
     }
 
     /// The reason to show.

@@ -65,8 +65,6 @@ pub struct Plan {
     /// The resolved tree; none for a statement that only writes.
     query: Option<tree::Query>,
     tables: Vec<TableUse>,
-    /// As what the statement names each of the tables.
-    written: Vec<String>,
     columns: Vec<ColumnUse>,
     functions: Vec<FunctionUse>,
     unlinked: Vec<Unlinked>,
@@ -112,12 +110,6 @@ impl Plan {
         !self.redirected.is_empty()
     }
 
-    /// What is told of one of the tables where it does not exist for the person.
-    pub fn as_missing(&self, table: &TableName) -> Option<Error> {
-        let mut tables = self.tables.iter().zip(&self.written);
-        tables.find(|(used, _)| used.name() == table).map(|(used, written)| Error::no_relation(written, used.at))
-    }
-
     /// The name that does not exist, if any: a reason to read the catalog again.
     pub fn missing(&self) -> Option<&Error> {
         self.missing.as_ref()
@@ -140,12 +132,14 @@ pub struct SearchPath<'a> {
     /// Whether the person may know of a relation. One that they may not is passed over, so that it makes no difference
     /// to them whether there is one.
     pub sees: &'a (dyn Fn(&Entry) -> bool + Send + Sync),
+    /// Whether one that they may not know of is not there by its full name either.
+    pub hides: bool,
 }
 
 /// The same with other tables in place of some, as the policy asks: each keeps the name by which the statement knows it.
 pub fn redirect(statement: &Statement, model: &Model, redirects: &[Redirect]) -> Result<Plan, Error> {
     let schemas = [model.snapshot().default_schema().to_owned()];
-    resolve_along(statement, model, SearchPath { schemas: &schemas, sees: &|_| true }, redirects)
+    resolve_along(statement, model, SearchPath { schemas: &schemas, sees: &|_| true, hides: false }, redirects)
 }
 
 /// The same, with names without a schema looked for along a path.
@@ -199,7 +193,6 @@ pub fn resolve_along(
         delivery,
         query,
         tables: found.tables,
-        written: found.written,
         columns: found.columns,
         functions: found.functions,
         unlinked: found.unlinked,

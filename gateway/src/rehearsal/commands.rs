@@ -45,7 +45,13 @@ impl Compiled {
     }
 
     fn stage(&self) -> Stage<'_> {
-        Stage { limits: &self.limits, model: &self.model, policies: &self.policies, rewriter: &self.rewriter }
+        Stage {
+            limits: &self.limits,
+            model: &self.model,
+            policies: &self.policies,
+            rewriter: &self.rewriter,
+            path: None,
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use passgate_policy::{
     Approval, Approver, Decision, Estimate, Facts, Hold, Identity, Mask, Obligation, Place, PolicySet, Reasons,
-    Request, RuleReference, decide,
+    Redirect, Request, RuleReference, decide,
 };
 
 use crate::error::ClientError;
@@ -37,6 +37,17 @@ pub struct Stage<'a> {
     pub policies: &'a PolicySet,
     /// What meets the policies' demands.
     pub rewriter: &'a plan::Rewriter,
+    /// Where names without a schema are looked for; by default where the source looks.
+    pub path: Option<plan::SearchPath<'a>>,
+}
+
+impl Stage<'_> {
+    fn resolve(&self, statement: &Statement, redirects: &[Redirect]) -> Result<Plan, plan::Error> {
+        match self.path {
+            Some(path) => plan::resolve_along(statement, self.model, path, redirects),
+            None => plan::redirect(statement, self.model, redirects),
+        }
+    }
 }
 
 /// What became of a statement, and why.
@@ -144,7 +155,7 @@ fn one(statement: &Statement, stage: Stage<'_>, identity: &Arc<Identity>, facts:
     if !statement.kind.is_governed() {
         return Rehearsed { verdict: Verdict::Allow, ..Rehearsed::default() };
     }
-    match plan::resolve(statement, stage.model) {
+    match stage.resolve(statement, &[]) {
         Ok(plan) => decided(statement, plan, stage, identity, facts.clone()),
         Err(error) => failed(&error),
     }
@@ -166,7 +177,12 @@ fn decided(
             .iter()
             .map(|shadow| format!("{}: {}", shadow.rule, shadow.effect))
             .collect();
-        match decide(stage.policies, &request) {
+        let decision = decide(stage.policies, &request);
+        let missing = plan.missing().filter(|_| stage.path.is_some_and(|path| path.hides));
+        if let Some(missing) = missing {
+            return account.unknowing(decision, missing);
+        }
+        match decision {
             Decision::Allow(permit) => {
                 account.rules = permit.fired().to_vec();
                 permit.obligations().iter().for_each(|obligation| account.note_obligation(obligation));
@@ -183,7 +199,7 @@ fn decided(
             Decision::Hold(hold) => return account.held(&hold),
             Decision::Redirect(redirects) => {
                 account.redirected = redirects.iter().map(|to| format!("{} to {}", to.from, to.to)).collect();
-                plan = match plan::redirect(statement, stage.model, &redirects) {
+                plan = match stage.resolve(statement, &redirects) {
                     Ok(plan) => plan,
                     Err(error) => return failed_after(account, &error),
                 };
@@ -198,6 +214,15 @@ fn decided(
 }
 
 impl Rehearsed {
+    /// What is said to somebody who may not know of what a statement names: what is said where it is not there.
+    fn unknowing(self, decision: Decision, missing: &plan::Error) -> Self {
+        let told = match decision {
+            Decision::Deny(reasons) => reasons.told(),
+            _ => None,
+        };
+        told.map_or_else(|| failed(missing), |told| self.denied(&told))
+    }
+
     /// What there is to say beside the verdict: what of it, and a text of one or more lines. Nothing is left out but
     /// what is empty.
     pub fn rows(&self) -> Vec<(&'static str, String)> {

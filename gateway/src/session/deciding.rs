@@ -6,8 +6,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use passgate_connectors::{Batch, Bind, Query};
 use passgate_policy::{
-    Decision, Estimate, EstimatePermit, Facts, Permit, Permitted, Place, Reasons, Request, Shadow, TableUse, Tenant,
-    TicketId, Visible, decide, shadow, visible,
+    Decision, Estimate, EstimatePermit, Facts, Identity, Permit, Permitted, Place, PolicySet, Reasons, Request, Shadow,
+    TableUse, Tenant, TicketId, Visible, decide, shadow, visible,
 };
 use sha2::{Digest, Sha256};
 
@@ -208,13 +208,16 @@ impl Session<Ready> {
         let model = Arc::clone(&question.model);
         let mut facts = self.facts().await;
         let (schemas, known) = (question.schemas.clone(), facts.clone());
-        let sees = |entry: &Entry| {
-            let (table, built_on) = (Arc::clone(&entry.facts), Arc::clone(&entry.built_on));
-            let table = TableUse { table, at: Place { line: 1, column: 1 }, built_on };
-            visible(&policies, &caller.identity, &known, &table) != Visible::No
+        let sees = |entry: &Entry| sees(entry, &policies, &caller.identity, &known);
+        let path = SearchPath { schemas: &schemas, sees: &sees, hides: false };
+        let unknowing = || {
+            let path = SearchPath { hides: true, ..path };
+            told_unknowing(sought.statement, &model, path, |plan| {
+                decide(&policies, &plan::request(plan, &caller.identity, known.clone()))
+            })
         };
-        let path = SearchPath { schemas: &schemas, sees: &sees };
-        let mut plan = plan::resolve_along(sought.statement, &model, path, &[]).map_err(Failure::statement)?;
+        let mut plan = plan::resolve_along(sought.statement, &model, path, &[])
+            .map_err(|error| unknowing().unwrap_or_else(|| Failure::statement(error)))?;
         // An estimate is believed for a while only, and an approval is used up.
         let mut lasting = true;
         for _ in 0..ROUNDS_MAX {
@@ -235,13 +238,18 @@ impl Session<Ready> {
                     return Ok(Answer::Allowed(Box::new((plan, request, permit, question, lasting))));
                 }
                 Decision::Deny(reasons) => {
-                    let missing = reasons.absent().and_then(|table| plan.as_missing(table));
+                    let hidden = |used: &TableUse| visible(&policies, &caller.identity, &known, used) == Visible::No;
+                    let told = plan.tables().iter().any(hidden).then(unknowing).flatten();
                     let denied = deny(reasons, record);
-                    return Err(missing.map_or(denied, Failure::statement));
+                    return Err(told.unwrap_or(denied));
                 }
                 Decision::Redirect(redirects) => {
                     plan =
                         plan::resolve_along(sought.statement, &model, path, &redirects).map_err(Failure::statement)?;
+                }
+                // What it would cost or who would allow it is no question for a statement that cannot run.
+                Decision::Estimate(_) | Decision::Hold(_) if plan.missing().is_some() => {
+                    return Err(plan.missing().cloned().map_or_else(undecided, Failure::statement));
                 }
                 Decision::Estimate(permit) => {
                     lasting = false;
@@ -258,7 +266,7 @@ impl Session<Ready> {
                 },
             }
         }
-        Err(Failure::statement(plan::Error::undecided()))
+        Err(undecided())
     }
 
     /// What the moment and the session are.
@@ -415,6 +423,35 @@ fn note_allowed(allowed: &Allowed, record: &mut Record) {
     record.rules = Arc::clone(&allowed.rules);
     record.shadow = Arc::clone(&allowed.shadow);
     record.rewritten = Some(Arc::clone(&allowed.rewritten));
+}
+
+/// Whether a person may know of a relation.
+pub(super) fn sees(entry: &Entry, policies: &PolicySet, identity: &Arc<Identity>, facts: &Facts) -> bool {
+    let (table, built_on) = (Arc::clone(&entry.facts), Arc::clone(&entry.built_on));
+    let table = TableUse { table, at: Place { line: 1, column: 1 }, built_on };
+    visible(policies, identity, facts, &table) != Visible::No
+}
+
+/// What somebody is told of a statement that names what they may not know of: what they would be told if it was not there.
+fn told_unknowing(
+    statement: &Statement,
+    model: &Model,
+    path: SearchPath<'_>,
+    decide: impl FnOnce(&Plan) -> Decision,
+) -> Option<Failure> {
+    let plan = match plan::resolve_along(statement, model, path, &[]) {
+        Ok(plan) => plan,
+        Err(error) => return Some(Failure::statement(error)),
+    };
+    let denied = match decide(&plan) {
+        Decision::Deny(reasons) => reasons.told().map(|told| Error::Denied(Box::new(told)).into()),
+        _ => None,
+    };
+    denied.or_else(|| plan.missing().cloned().map(Failure::statement))
+}
+
+fn undecided() -> Failure {
+    Failure::statement(plan::Error::undecided())
 }
 
 fn deny(reasons: Reasons, record: &mut Record) -> Failure {

@@ -182,7 +182,7 @@ fn refuse(request: &Request, reserved: &Reserved<'_>, released: &BTreeSet<&Table
             let reason = not_listed(used, header);
             // Who writes a message wants it read.
             match header.message {
-                None => verdict.deny_absent(used.name(), reason),
+                None => verdict.deny_absent(reason),
                 Some(_) => verdict.deny(|| reason),
             }
         }

@@ -40,8 +40,6 @@ type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) tables: Vec<TableUse>,
-    /// As what the statement names each of the tables.
-    pub(super) written: Vec<String>,
     pub(super) columns: Vec<ColumnUse>,
     pub(super) functions: Vec<FunctionUse>,
     pub(super) unlinked: Vec<Unlinked>,
@@ -88,7 +86,7 @@ pub(super) fn resolve(query: &mut Query, model: &Model, path: SearchPath<'_>, re
 /// as a source prints it.
 pub(super) fn resolve_view(query: &mut Query, model: &Model, columns: usize) -> Result<FoundView> {
     let schemas = ["pg_catalog".to_owned()];
-    let mut resolver = Resolver::new(model, SearchPath { schemas: &schemas, sees: &|_| true });
+    let mut resolver = Resolver::new(model, SearchPath { schemas: &schemas, sees: &|_| true, hides: false });
     let shape = resolver.query(query)?;
     let nodes: Vec<Node> = (0..columns).map(|place| shape.columns.by_place(place, &mut resolver.flow)).collect();
     resolver.must_be_whole()?;

@@ -26,12 +26,15 @@ impl<'m> Resolver<'m> {
             return Err(Error::own_schema(&table, at));
         }
         let nowhere = name.0.len() == 1 && self.leads_nowhere(&table);
-        let known = self.model.relation(&schema, &table).filter(|_| !nowhere);
+        let exists = |entry: &&Entry| !nowhere && (!self.path.hides || (self.path.sees)(entry));
+        let known = self.model.relation(&schema, &table).filter(exists);
         let built_on = known.map_or_else(|| Arc::from([]), |entry| Arc::clone(&entry.built_on));
         let unique_keys = known.map_or(&[][..], |entry| entry.relation.unique_keys.as_slice());
-        let written = name.0.iter().map(|name| name.text.as_str()).collect::<Vec<_>>().join(".");
         if known.is_none() {
-            self.missing(|| Error::no_relation(&written, at));
+            self.missing(|| {
+                let written = name.0.iter().map(|name| name.text.as_str()).collect::<Vec<_>>().join(".");
+                Error::no_relation(&written, at)
+            });
         }
         if let Some(Entry { facts, view: Some(view), .. }) = known
             && facts.kind == TableKind::View
@@ -44,7 +47,6 @@ impl<'m> Resolver<'m> {
             Arc::new(TableFacts::named(name))
         });
         if !nowhere {
-            self.found.written.push(written);
             self.found.tables.push(TableUse { table: Arc::clone(&facts), at, built_on });
         }
         name.0 = vec![Name { text: schema.clone(), at }, Name { text: table.clone(), at }];

@@ -7,8 +7,10 @@ use passgate_policy::Identity;
 use super::value::{Type, Value};
 use super::{Form, Row, Rows, Session, column};
 use crate::error::ClientError;
+use crate::plan::{Entry, SearchPath};
 use crate::rehearsal::cases::Person;
 use crate::rehearsal::{Stage, rehearse};
+use crate::session::deciding::sees;
 use crate::session::error::Failure;
 use crate::session::ready::Ready;
 
@@ -34,10 +36,18 @@ async fn rows(session: &mut Session<Ready>, arguments: Vec<Value>) -> Rows {
     let policies = services.policies.borrow().clone();
     let (source, caller) = (session.state.source.clone(), session.state.caller.clone());
     let model = session.attended(services.sources.model(&source, &caller, &policies)).await?;
-    let stage =
-        Stage { limits: &services.statement_limits, model: &model, policies: &policies, rewriter: &services.rewriter };
     let row = |part: &str, value: String| vec![Value::Text(part.to_owned()), Value::Text(value)];
     let facts = session.facts().await;
+    let schemas = Arc::clone(session.state.settings.search_path());
+    let sees = |entry: &Entry| sees(entry, &policies, &identity, &facts);
+    let path = SearchPath { schemas: &schemas, sees: &sees, hides: !session.holds_security_role() };
+    let stage = Stage {
+        limits: &services.statement_limits,
+        model: &model,
+        policies: &policies,
+        rewriter: &services.rewriter,
+        path: Some(path),
+    };
     let mut rows = Vec::new();
     for account in rehearse(&statement, stage, &identity, &facts) {
         rows.push(row("decision", account.verdict.to_string()));
