@@ -43,15 +43,24 @@ pub fn script(snapshot: &Snapshot, visibility: &Visibility) -> Script {
     types::functions(&scope, true, &mut statements);
     tables::constraints(&scope, &mut statements);
     views::views(&scope, &mut statements);
-    statements.extend(scope.schemas.iter().map(|schema| read_only(schema).into()));
+    statements.extend(scope.schemas.iter().flat_map(|schema| read_only(schema)).map(Statement::from));
+    // What somebody wrote about what is seen may name what is not.
+    statements
+        .retain(|statement| !statement.texts().any(|text| text.starts_with("COMMENT ") && scope.is_told_by(text)));
     let (estimated, estimates) = estimates(&scope);
     Script::new(statements, estimates.into_iter().collect(), &estimated)
 }
 
 /// Has privileges say what is so: everything can be read and nothing written. Owning it, the reader still sees the keys
 /// and references of the information schema, which PostgreSQL hides from those who may only read.
-fn read_only(schema: &str) -> String {
-    format!("REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA {} FROM CURRENT_USER", quoted(schema))
+fn read_only(schema: &str) -> [String; 2] {
+    let schema_quoted = quoted(schema);
+    let owner = if schema == "public" { "CURRENT_USER, pg_database_owner" } else { "CURRENT_USER" };
+    let writing = "INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER";
+    [
+        format!("REVOKE {writing} ON ALL TABLES IN SCHEMA {schema_quoted} FROM CURRENT_USER"),
+        format!("REVOKE CREATE ON SCHEMA {schema_quoted} FROM {owner}"),
+    ]
 }
 
 /// Puts the source's estimates where a server keeps its own, for tables where they may be shown, and says of

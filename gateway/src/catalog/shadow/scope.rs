@@ -2,7 +2,7 @@
 //!
 //! Everything else of the shadow is made from this, so that nothing can be shown that was not found to be visible.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use passgate_connectors::{Column, Filled, Relation, RelationKind, Sequence, Type, TypeForm};
 
@@ -16,6 +16,8 @@ pub(super) struct Scope<'a> {
     /// By oid, the oldest first, which is the order in which they were made.
     pub(super) relations: Vec<Shown<'a>>,
     by_name: HashMap<(&'a str, &'a str), usize>,
+    /// Names of what is not shown, by which it can be known wherever they stand.
+    hidden: HashSet<String>,
     /// Schemas, by name.
     pub(super) schemas: BTreeSet<&'a str>,
     /// Types, each after those that it is made of.
@@ -53,6 +55,7 @@ impl<'a> Scope<'a> {
             snapshot,
             row_types: row_types.filter(|oid| *oid != 0).collect(),
             by_name,
+            hidden: HashSet::new(),
             schemas: BTreeSet::new(),
             types: Vec::new(),
             sequences: Vec::new(),
@@ -61,6 +64,7 @@ impl<'a> Scope<'a> {
         scope.schemas = scope.shown_schemas(visibility);
         scope.types = scope.shown_types();
         scope.schemas.extend(scope.types.iter().map(|of| of.schema.as_str()));
+        scope.hidden = scope.hidden_names();
         scope.sequences = snapshot.sequences().iter().filter(|sequence| scope.shows_sequence(sequence)).collect();
         scope
     }
@@ -87,19 +91,62 @@ impl<'a> Scope<'a> {
         named.chain(self.relations.iter().map(|shown| shown.relation.schema.as_str())).collect()
     }
 
-    /// Types of shown schemas, and those that visible columns have, wherever they are.
+    /// Types of shown schemas, and those that visible columns have, wherever they are. One that only hidden columns have
+    /// says what they hold.
     fn shown_types(&self) -> Vec<&'a Type> {
+        let columns = self.snapshot.relations().flat_map(|entry| &entry.relation.columns);
+        let used: HashSet<u32> = columns.map(|column| column.type_oid).collect();
+        let is_used = |of: &Type| used.contains(&of.oids.row) || used.contains(&of.oids.array);
         let types = self.snapshot.types();
         let by_oid: BTreeMap<u32, &'a Type> =
             types.iter().flat_map(|of| [(of.oids.row, of), (of.oids.array, of)]).filter(|(oid, _)| *oid != 0).collect();
         let mut order = Order { by_oid, done: BTreeSet::new(), types: Vec::new() };
-        for of in types.iter().filter(|of| self.schemas.contains(of.schema.as_str()) && of.extension.is_none()) {
-            order.add(of.oids.row);
-        }
+        let is_shown = |of: &&Type| self.schemas.contains(of.schema.as_str()) && of.extension.is_none() && !is_used(of);
+        types.iter().filter(is_shown).for_each(|of| order.add(of.oids.row));
         for column in self.relations.iter().flat_map(Shown::columns) {
             order.add(column.type_oid);
         }
         order.types
+    }
+
+    /// Hidden relations in their schemas, and hidden relations and columns that are called what is no word of a language
+    /// and what nothing that is shown is called.
+    fn hidden_names(&self) -> HashSet<String> {
+        let is_a_word = |name: &str| name.bytes().all(|byte| byte.is_ascii_lowercase());
+        let mut hidden = HashSet::new();
+        let mut shown = HashSet::new();
+        for relation in self.snapshot.relations().map(|entry| &*entry.relation) {
+            let seen = self.relation(&relation.schema, &relation.name);
+            match seen {
+                Some(_) => drop(shown.insert(relation.name.to_lowercase())),
+                None => {
+                    hidden.insert(format!("{}.{}", relation.schema, relation.name).to_lowercase());
+                    hidden.extend((!is_a_word(&relation.name)).then(|| relation.name.to_lowercase()));
+                }
+            }
+            for column in &relation.columns {
+                match seen.is_some_and(|shown| shown.seen.columns.contains(&column.name)) {
+                    true => drop(shown.insert(column.name.to_lowercase())),
+                    false => hidden.extend((!is_a_word(&column.name)).then(|| column.name.to_lowercase())),
+                }
+            }
+        }
+        &hidden - &shown
+    }
+
+    /// Whether a text names something that is not shown.
+    pub(super) fn is_told_by(&self, text: &str) -> bool {
+        if self.hidden.is_empty() {
+            return false;
+        }
+        let text = text.to_lowercase();
+        let named = |of: &str| self.hidden.contains(of);
+        let mut words = text.split(|letter: char| !(letter.is_alphanumeric() || matches!(letter, '_' | '$' | '.')));
+        words.any(|word| {
+            let parts: Vec<&str> = word.split('.').collect();
+            let pairs = parts.windows(2).map(|pair| pair.join("."));
+            parts.iter().any(|part| named(part)) || pairs.into_iter().any(|pair| named(&pair))
+        })
     }
 
     fn shows_sequence(&self, sequence: &Sequence) -> bool {

@@ -116,7 +116,7 @@ fn nothing_names_what_is_hidden() {
     for hidden in ["vault", "gold"] {
         assert_eq!(naming(&everything, hidden), Vec::<&str>::new());
     }
-    assert_eq!(naming(&everything, "SCHEMA \"empty\"").len(), 3, "a schema without tables hides none");
+    assert_eq!(naming(&everything, "SCHEMA \"empty\"").len(), 4, "a schema without tables hides none");
     let without_people = texts(&snapshot(), &[("shop", "orders", all()), ("shop", "ids", all())]);
     assert_eq!(naming(&without_people, "people"), Vec::<&str>::new());
     assert_eq!(
@@ -213,4 +213,39 @@ fn parts_and_children_are_made_of_what_is_seen() {
     );
     let orphan = texts(&snapshot, &[("shop", "visits_1", all())]);
     assert_eq!(naming(&orphan, "visits\""), Vec::<&str>::new());
+}
+
+#[test]
+fn a_type_that_only_hidden_columns_have_is_hidden() {
+    let with =
+        |seen: &[(&str, &str, VisibleRelation)]| texts(&snapshot(), seen).iter().any(|text| text.contains("mood"));
+    assert!(with(&[("shop", "orders", all())]));
+    assert!(!with(&[("shop", "orders", only(&["id"]))]));
+    assert!(!with(&[("shop", "people", all())]));
+}
+
+#[test]
+fn a_comment_that_names_what_is_hidden_is_not_shown() {
+    let comments = [
+        ("from vault.gold", false),
+        ("Joins to SHOP.GOLD_BARS, by id", false),
+        ("see gold_bars.", false),
+        ("by bar_weight", false),
+        ("as good as gold", true),
+        ("in the vault", true),
+        ("gold_bars_2", true),
+        ("goes by sale_id", true),
+    ];
+    for (comment, shown) in comments {
+        let mut people =
+            relation("shop", "people", 100, vec![column("id", "bigint", 20), column("sale_id", "bigint", 20)]);
+        people.comment = Some(comment.to_owned());
+        let gold = relation("vault", "gold", 200, vec![column("id", "bigint", 20)]);
+        let bars = vec![column("sale_id", "bigint", 20), column("bar_weight", "bigint", 20)];
+        let relations = vec![people, gold, relation("shop", "gold_bars", 300, bars)];
+        let snapshot =
+            Snapshot::new(SourceName::new("w"), "shop".to_owned(), Metadata { relations, ..Metadata::default() });
+        let texts = texts(&snapshot, &[("shop", "people", all())]);
+        assert_eq!(naming(&texts, "COMMENT ON TABLE").len() == 1, shown, "{comment}");
+    }
 }
