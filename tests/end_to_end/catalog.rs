@@ -19,6 +19,9 @@ const TABLES: &str = "
     CREATE INDEX smugglers_by_port ON atlas.smugglers (port);
     CREATE VIEW atlas.smuggled AS SELECT port, count(*) FROM atlas.smugglers GROUP BY port;
     CREATE VIEW atlas.harbours AS SELECT id, name FROM atlas.ports;
+    CREATE TYPE atlas.contraband AS ENUM ('rum', 'tea');
+    ALTER TABLE atlas.smugglers ADD cargo atlas.contraband;
+    COMMENT ON VIEW atlas.harbours IS 'Unlike atlas.smugglers, of all';
     CREATE TYPE atlas.flag AS ENUM ('red', 'white');
     CREATE TABLE atlas.ships (id int PRIMARY KEY, port int REFERENCES atlas.ports, flag atlas.flag);
     INSERT INTO atlas.ports VALUES (1, 'Havn', 3, 12);
@@ -28,7 +31,7 @@ const TABLES: &str = "
 
 /// Statements that would tell somebody who must not know of `atlas.smugglers` or of `secret_depth`. `{oid}` is the table's
 /// number at the source and `{name}` stands once for a name that is hidden and once for one that never was.
-const WAYS: [&str; 30] = [
+const WAYS: [&str; 41] = [
     "SELECT 'atlas.{name}'::regclass",
     "SELECT to_regclass('atlas.{name}')",
     "SELECT 'atlas.{name}'::regclass::oid",
@@ -48,7 +51,7 @@ const WAYS: [&str; 30] = [
     "SELECT count(*) FROM pg_class WHERE relname ~ '{name}'",
     "SELECT count(*) FROM pg_attribute WHERE attname = 'secret_depth' OR attrelid = {oid}",
     "SELECT count(*) FROM pg_constraint WHERE conname ~ '{name}' OR conrelid = {oid}",
-    "SELECT count(*) FROM pg_type WHERE typname ~ '{name}'",
+    "SELECT count(*) FROM pg_type WHERE typname ~ '{name}' OR typname ~ 'contraband'",
     "SELECT count(*) FROM pg_depend WHERE objid = {oid} OR refobjid = {oid}",
     "SELECT count(*) FROM pg_description WHERE description ~ 'smuggler' OR description ~ 'deep'",
     "SELECT count(*) FROM pg_stat_all_tables WHERE relname ~ '{name}'",
@@ -58,6 +61,17 @@ const WAYS: [&str; 30] = [
     "SELECT count(*) FROM information_schema.table_constraints WHERE constraint_name ~ '{name}'",
     "SELECT count(*) FROM pg_stats WHERE tablename ~ '{name}' OR attname = 'secret_depth'",
     "SELECT * FROM atlas.{name}",
+    "SELECT nothing FROM atlas.{name}",
+    "SELECT port FROM atlas.{name} ORDER BY nothing",
+    "SELECT * FROM atlas.ports NATURAL JOIN atlas.{name}",
+    "SELECT * FROM atlas.ports, atlas.{name}",
+    "SELECT port(t) FROM atlas.{name} t",
+    "SELECT id FROM atlas.{name} UNION SELECT nothing FROM atlas.ports",
+    "SELECT NULL::atlas.{name}",
+    "INSERT INTO atlas.{name} (nothing) VALUES (1)",
+    "EXPLAIN SELECT port FROM atlas.{name}",
+    "COPY (SELECT port FROM atlas.{name}) TO STDOUT",
+    "SELECT * FROM passgate.explain('SELECT port FROM atlas.{name}')",
     "SELECT count(*) FROM pg_indexes WHERE tablename ~ '{name}' OR indexname ~ '{name}'",
 ];
 
@@ -158,6 +172,14 @@ async fn the_session_is_the_sessions(bob: &Client) {
     assert_eq!(texts(bob, "SELECT datname FROM pg_database").await, ["warehouse"]);
     assert_eq!(texts(bob, "SELECT usename, datname FROM pg_stat_activity").await, ["bob warehouse"]);
     assert_eq!(texts(bob, "SELECT rolname, rolsuper FROM pg_roles WHERE rolname = current_user").await, ["bob f"]);
+    let owners = "SELECT DISTINCT r.rolname, pg_get_userbyid(c.relowner) FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner \
+        WHERE c.relname = 'ports'";
+    assert_eq!(texts(bob, owners).await, ["bob bob"]);
+    let may = "SELECT has_table_privilege('atlas.ports', 'SELECT'), has_table_privilege('atlas.ports', 'INSERT, REFERENCES'), \
+        has_schema_privilege('atlas', 'USAGE'), has_schema_privilege('atlas', 'CREATE'), has_schema_privilege('public', 'CREATE')";
+    assert_eq!(texts(bob, may).await, ["t f t f f"]);
+    assert_eq!(texts(bob, "SELECT setting FROM pg_settings WHERE name = 'search_path'").await, ["\"$user\", public"]);
+    assert_eq!(texts(bob, "SELECT count(*) FROM pg_subscription").await, ["0"]);
     assert_eq!(texts(bob, "SELECT has_database_privilege(current_database(), 'CONNECT')").await, ["t"]);
     assert_eq!(texts(bob, "SELECT DISTINCT table_catalog FROM information_schema.tables").await, ["warehouse"]);
     for (statement, code) in [

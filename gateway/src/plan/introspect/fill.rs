@@ -118,6 +118,7 @@ impl Filler<'_> {
         }
         of.each_part_mut(&mut |part| self.part(part))?;
         match of {
+            Expression::Call(call) if !self.own && is_owners_name(call) => self.owners_name(of),
             Expression::Call(call) if !self.own => self.database_argument(call),
             _ => Ok(()),
         }
@@ -155,7 +156,8 @@ impl Filler<'_> {
                 "client_address" => Some(cast(string(&values.client.ip().to_string()), "inet")),
                 "client_port" => Some(number(values.client.port().into())),
                 "shadow_role" => Some(Expression::Keyword { keyword: "CURRENT_USER", precision: None }),
-                "argument" => self.argument.take(),
+                "argument" => self.argument.clone(),
+                "setting" => arguments.first().and_then(|of| setting_of(of, values)).or_else(|| Some(text(""))),
                 _ => None,
             };
         }
@@ -170,9 +172,7 @@ impl Filler<'_> {
             ("inet_client_port", []) => Some(number(values.client.port().into())),
             ("inet_server_addr", []) => Some(cast(Expression::Literal(Literal::Null), "inet")),
             ("inet_server_port", []) => Some(cast(Expression::Literal(Literal::Null), "int4")),
-            ("current_setting", [Expression::Literal(Literal::String(setting)), ..]) => {
-                values.settings.get(&setting.to_ascii_lowercase()).map(|value| text(value))
-            }
+            ("current_setting", [setting, ..]) => setting_of(setting, values),
             _ => None,
         }
     }
@@ -195,6 +195,18 @@ impl Filler<'_> {
         if asks && arguments.len() == most && arguments.first().is_some_and(|(_, of)| is_own(of)) {
             arguments.remove(0);
         }
+    }
+
+    /// What is the shadow's is the person's: who looks an owner up among the roles finds them there.
+    fn owners_name(&self, of: &mut Expression) -> Result<()> {
+        const OWNER: &str = "SELECT CASE WHEN passgate.argument() = passgate.shadow_role() THEN passgate.person() \
+             ELSE passgate.argument() END";
+        let mut query = stand_ins::query(OWNER).ok_or_else(Error::internal)?;
+        Filler { values: self.values, own: true, argument: Some(of.clone()) }.query(&mut query)?;
+        let item = query.selects_mut().into_iter().next().and_then(|select| select.items.pop());
+        let Some(Item::Expression { of: owner, .. }) = item else { return Err(Error::internal()) };
+        *of = owner;
+        Ok(())
     }
 
     /// Has a function that is given a database by name find the shadow's by the source's name.
@@ -220,10 +232,19 @@ impl Filler<'_> {
     }
 }
 
+fn is_owners_name(call: &Call) -> bool {
+    matches!(call.name.0.as_slice(), [schema, name] if schema.text == "pg_catalog" && name.text == "pg_get_userbyid")
+}
+
+fn setting_of(named: &Expression, values: &SessionValues) -> Option<Expression> {
+    let Expression::Literal(Literal::String(setting)) = named else { return None };
+    values.settings.get(&setting.to_ascii_lowercase()).map(|value| text(value))
+}
+
 /// Whether two sessions of one person differ in the answer.
 fn is_of_one_session(schema: &str, function: &str) -> bool {
     match schema {
-        OWN_SCHEMA => ["pid", "application_name", "client_address", "client_port"].contains(&function),
+        OWN_SCHEMA => ["pid", "application_name", "client_address", "client_port", "setting"].contains(&function),
         "pg_catalog" => function == "current_setting" || function == "pg_backend_pid" || function.starts_with("inet_"),
         _ => false,
     }

@@ -81,11 +81,19 @@ impl Written {
             let named = |column: &str| format!("CASE WHEN own.{column} IS NOT NULL THEN passgate.source() END");
             let of_database =
                 columns.split(' ').filter(|column| column.ends_with("catalog") || *column == "catalog_name");
+            let owned = |column: &str| {
+                let own = format!("CASE WHEN own.{column} = passgate.shadow_role()");
+                format!("{own} THEN passgate.person() ELSE own.{column} END")
+            };
+            let of_owner = columns.split(' ').filter(|column| ["grantor", "grantee", "schema_owner"].contains(column));
             Self {
                 relation: format!("{STANDARD}.{view}"),
                 versions: 13..=99,
                 columns: columns.split(' ').map(str::to_owned).collect(),
-                others: of_database.map(|column| (column.to_owned(), named(column))).collect(),
+                others: of_database
+                    .map(|column| (column.to_owned(), named(column)))
+                    .chain(of_owner.map(|column| (column.to_owned(), owned(column))))
+                    .collect(),
                 rows: None,
             }
         })
