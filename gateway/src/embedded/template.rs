@@ -11,6 +11,9 @@ use pglite_oxide::{ExecProtocolOptions, Pglite, PgliteBuilder};
 use super::instances::InstanceDirectory;
 use super::{LOGIN, Problem, Recipe, frames};
 
+/// Statements in one transaction.
+const STATEMENTS_AT_ONCE: usize = 128;
+
 /// Makes the template of this name in `directory`, of what a file says.
 pub(super) fn make(directory: &Path, name: &str, recipe: &Path) -> Result<(), Problem> {
     super::require_private_cache(directory)?;
@@ -27,8 +30,13 @@ pub(super) fn make(directory: &Path, name: &str, recipe: &Path) -> Result<(), Pr
             server.exec(step, None).map_err(Problem::engine)?;
         }
         let mut left_out = 0_usize;
-        for statement in &statements {
-            left_out += usize::from(!run(server, statement)?);
+        for statements in statements.chunks(STATEMENTS_AT_ONCE) {
+            if run_together(server, statements)? {
+                continue;
+            }
+            for statement in statements {
+                left_out += usize::from(!run(server, statement)?);
+            }
         }
         if left_out > 0 {
             tracing::warn!(left_out, "the catalog that clients see lacks what could not be made");
@@ -39,22 +47,33 @@ pub(super) fn make(directory: &Path, name: &str, recipe: &Path) -> Result<(), Pr
     fs::rename(&root, &template).map_err(Problem::file(&template))
 }
 
-/// Runs a statement, or what is to be tried where it fails; whether one of them did not fail. Only one statement can
-/// stand in such a message.
+/// Runs a statement, or what is to be tried where it fails; whether one of them did not fail.
 fn run(server: &mut Pglite, statement: &Statement) -> Result<bool, Problem> {
     for text in statement.texts() {
-        let mut batch = Vec::new();
-        frames::put(&mut batch, b'P', &[&frames::texts(["", text]), &[0_u8, 0][..]].concat());
-        frames::put(&mut batch, b'B', &[0; 8]);
-        frames::put(&mut batch, b'E', &[0; 5]);
-        frames::put(&mut batch, b'S', b"");
-        let answer = server.exec_protocol_raw(&batch, ExecProtocolOptions::no_sync()).map_err(Problem::engine)?;
-        if !frames::messages(&answer).any(|(kind, _)| kind == b'E') {
+        if run_texts(server, [text])? {
             return Ok(true);
         }
     }
     tracing::debug!(statement = statement.text, "left out");
     Ok(false)
+}
+
+/// Runs statements in one transaction; whether none failed, and otherwise nothing is left behind.
+fn run_together(server: &mut Pglite, statements: &[Statement]) -> Result<bool, Problem> {
+    run_texts(server, statements.iter().map(|statement| &statement.text))
+}
+
+/// Only one statement can stand in each message, and what stands before one Sync is one transaction.
+fn run_texts<'a>(server: &mut Pglite, texts: impl IntoIterator<Item = &'a String>) -> Result<bool, Problem> {
+    let mut batch = Vec::new();
+    for text in texts {
+        frames::put(&mut batch, b'P', &[&frames::texts(["", text]), &[0_u8, 0][..]].concat());
+        frames::put(&mut batch, b'B', &[0; 8]);
+        frames::put(&mut batch, b'E', &[0; 5]);
+    }
+    frames::put(&mut batch, b'S', b"");
+    let answer = server.exec_protocol_raw(&batch, ExecProtocolOptions::no_sync()).map_err(Problem::engine)?;
+    Ok(!frames::messages(&answer).any(|(kind, _)| kind == b'E'))
 }
 
 /// Copies a template to `root`.

@@ -28,8 +28,12 @@ pub struct Names {
 /// Runs a script as far as it can be run.
 pub(super) async fn make(connection: &mut Connection, source: &str, script: &Script) -> Result<(), Error> {
     let mut left_out = 0;
+    // What a crash takes is not found again under its name, and made anew.
+    connection.attempt(&["SET synchronous_commit = off"]).await?;
     for statements in script.statements().chunks(STATEMENTS_AT_ONCE) {
-        left_out += run(connection, statements).await?;
+        if !run_together(connection, statements).await? {
+            left_out += run(connection, statements).await?;
+        }
     }
     if left_out > 0 {
         tracing::warn!(source, left_out, "the catalog that clients see lacks what could not be made");
@@ -39,6 +43,14 @@ pub(super) async fn make(connection: &mut Connection, source: &str, script: &Scr
         connection.attempt(&[&estimate.text]).await?;
     }
     Ok(())
+}
+
+/// Runs statements in one transaction, which takes a fifth of the time; tells whether none failed, and otherwise leaves
+/// nothing behind.
+async fn run_together(connection: &mut Connection, statements: &[Statement]) -> Result<bool, Error> {
+    let texts = statements.iter().map(|statement| statement.text.as_str());
+    let texts: Vec<&str> = ["BEGIN"].into_iter().chain(texts).chain(["COMMIT"]).collect();
+    Ok(connection.attempt(&texts).await?.iter().all(Option::is_none))
 }
 
 /// Runs statements and what is to be tried in their place. What failed is run again after that, for it may have needed it.
