@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use passgate_connectors::{Error, Names, Script, SessionSettings, Shadows};
 use passgate_policy::SourceName;
@@ -13,6 +14,9 @@ use crate::catalog::shadow::{self, Visibility};
 
 /// Scripts that are kept beside their databases: making one of a large catalog takes a while.
 const SCRIPTS_MAX: usize = 32;
+
+/// How long an answer of the source waits for a shadow that is being made, before it does without its numbers.
+const NUMBERS_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Whose shadow is wanted, and how its session is to be set.
 #[derive(Clone, Copy, Debug)]
@@ -107,7 +111,7 @@ impl Differences {
 /// The shadows, where there are any, and the scripts that were made for them.
 #[derive(Default)]
 pub(super) struct Room {
-    shadows: Option<Shadows>,
+    shadows: Option<Arc<Shadows>>,
     /// The least recently used first.
     scripts: Mutex<Vec<Kept>>,
 }
@@ -123,7 +127,7 @@ struct Kept {
 impl Sources {
     /// The same, with somewhere for statements of the catalog to run.
     pub fn with_shadows(self, shadows: Option<Shadows>) -> Self {
-        Self { shadows: Room { shadows, scripts: Mutex::default() }, ..self }
+        Self { shadows: Room { shadows: shadows.map(Arc::new), scripts: Mutex::default() }, ..self }
     }
 
     /// A connection to the database that holds what the person may see of the source. Safe to drop at any point.
@@ -137,7 +141,7 @@ impl Sources {
 
     /// How many shadows were made so far, where statements of the catalog are answered.
     pub fn shadows_made(&self) -> Option<u64> {
-        self.shadows.shadows.as_ref().map(Shadows::times_made)
+        self.shadows.shadows.as_deref().map(Shadows::times_made)
     }
 
     /// The numbers of that database for an answer of the source. Where it cannot be had, an answer of the source has to do
@@ -151,13 +155,14 @@ impl Sources {
                 return before;
             }
         }
-        Arc::new(Numbers::new(self.shadow_differences(name, wanted).await.ok()))
+        let known = tokio::time::timeout(NUMBERS_WAIT_MAX, self.shadow_differences(name, wanted)).await;
+        Arc::new(Numbers::new(known.ok().and_then(Result::ok)))
     }
 
     /// How the names and numbers of that database differ from the source's.
     pub async fn shadow_differences(&self, name: &SourceName, wanted: Wanted<'_>) -> Result<Arc<Differences>, Error> {
         let kept = self.shadows.script(wanted).await;
-        let names = self.shadows.there(name)?.names(name, &kept.script).await?;
+        let names = self.shadows.names(name, &kept.script).await?;
         let known = || kept.differences.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known().as_ref().filter(|known| known.are_of(&names)) {
             return Ok(Arc::clone(known));
@@ -169,7 +174,20 @@ impl Sources {
 }
 
 impl Room {
-    fn there(&self, name: &SourceName) -> Result<&Shadows, Error> {
+    /// The numbers in the database of a script, which is made if need be, also if whoever wants it no longer waits: others
+    /// will.
+    async fn names(&self, name: &SourceName, script: &Arc<Script>) -> Result<Arc<Names>, Error> {
+        let shadows = self.there(name)?;
+        if let Some(names) = shadows.names_if_made(script) {
+            return Ok(names);
+        }
+        let (shadows, script, source) = (Arc::clone(shadows), Arc::clone(script), name.clone());
+        let made = tokio::spawn(async move { shadows.names(&source, &script).await }).await;
+        let cause = || "making the shadow of its catalog broke off".to_owned();
+        made.unwrap_or_else(|_| Err(Error::Connection { source_name: name.to_string(), cause: cause() }))
+    }
+
+    fn there(&self, name: &SourceName) -> Result<&Arc<Shadows>, Error> {
         let cause = "there is nowhere to show its catalog: name a server under catalog.shadow".to_owned();
         self.shadows.as_ref().ok_or_else(|| Error::Connection { source_name: name.to_string(), cause })
     }
