@@ -3,6 +3,7 @@
 //! Real PostgreSQL twice, once as the source and once as the server of the shadows, and two people who see different
 //! tables.
 
+use futures_util::TryStreamExt;
 use passgate_tests::clients::{connect, told};
 use passgate_tests::gateway::Mode;
 use passgate_tests::{Gateway, Settings, World};
@@ -126,6 +127,7 @@ async fn people_see_what_is_theirs_to_see() {
     the_session_is_the_sessions(&bob).await;
     numbers_of_answers_are_found(&bob).await;
     a_transaction_asks_both_places(&bob).await;
+    the_catalog_takes_every_path(&bob).await;
 }
 
 async fn everything_visible_is_there(alice: &Client, bob: &Client) {
@@ -212,4 +214,58 @@ async fn a_transaction_asks_both_places(bob: &Client) {
     assert!(answer(bob, "SELECT 'atlas.smugglers'::regclass").await.unwrap_err().contains("42P01"));
     assert!(answer(bob, "SELECT 1").await.unwrap_err().contains("25P02"));
     bob.batch_execute("ROLLBACK").await.unwrap();
+}
+
+/// Cursors, COPY, prepared statements and binary values are as they are over tables.
+async fn the_catalog_takes_every_path(bob: &Client) {
+    let declare = "DECLARE c SCROLL CURSOR WITH HOLD FOR SELECT relname FROM pg_class \
+        WHERE relnamespace = 'atlas'::regnamespace AND relkind = 'r' ORDER BY 1";
+    bob.batch_execute("BEGIN").await.unwrap();
+    bob.batch_execute(declare).await.unwrap();
+    assert_eq!(texts(bob, "FETCH 1 FROM c").await, ["ports"]);
+    bob.batch_execute("SAVEPOINT s; DECLARE gone CURSOR FOR SELECT 1 FROM pg_class; ROLLBACK TO s").await.unwrap();
+    bob.batch_execute("DECLARE rows CURSOR FOR SELECT name FROM atlas.ports; COMMIT").await.unwrap();
+    assert_eq!(texts(bob, "FETCH ALL FROM c").await, ["ships"]);
+    assert_eq!(texts(bob, "FETCH BACKWARD ALL FROM c").await, ["ships", "ports"]);
+    assert_eq!(texts(bob, "MOVE LAST IN c; FETCH RELATIVE 0 FROM c").await, ["ships"]);
+    assert!(answer(bob, "FETCH 1 FROM gone").await.unwrap_err().contains("34000"));
+    assert!(answer(bob, "FETCH 1 FROM rows").await.unwrap_err().contains("34000"));
+    let fetched = bob.query("FETCH ABSOLUTE 1 FROM c", &[]).await;
+    assert!(fetched.unwrap_err().as_db_error().is_some_and(|error| error.code().code() == "0A000"), "binary of text");
+    bob.batch_execute("CLOSE c").await.unwrap();
+    assert!(answer(bob, "FETCH 1 FROM c").await.unwrap_err().contains("34000"));
+    assert!(answer(bob, "DECLARE c CURSOR FOR SELECT 1 FROM pg_class").await.unwrap_err().contains("25P01"));
+
+    let copied = "COPY (SELECT relname, relkind FROM pg_class WHERE oid = 'atlas.ports'::regclass) TO STDOUT";
+    let copied: Vec<_> = bob.copy_out(copied).await.unwrap().try_collect().await.unwrap();
+    assert_eq!(copied.concat(), b"ports\tr\n");
+    let by_name =
+        "SELECT relname, oid, relkind, 'atlas.ports'::regclass::oid = oid FROM pg_class WHERE oid = $1::text::regclass";
+    let row = bob.query_one(by_name, &[&"atlas.ports"]).await.unwrap();
+    assert_eq!(
+        (row.get::<_, &str>(0), row.get::<_, i8>(2), row.get::<_, bool>(3)),
+        ("ports", b'r'.cast_signed(), true)
+    );
+    let oid: u32 = row.get(1);
+    let columns: Vec<String> = bob
+        .query("SELECT attname::text FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 ORDER BY attnum", &[&oid])
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    assert_eq!(columns, ["id", "name", "berths"]);
+    let hidden = bob.query(by_name, &[&"atlas.smugglers"]).await.unwrap_err();
+    assert_eq!(hidden.as_db_error().unwrap().message(), "relation \"atlas.smugglers\" does not exist");
+    bob.batch_execute("PREPARE p (oid) AS SELECT relname FROM pg_class WHERE oid = $1").await.unwrap();
+    assert_eq!(texts(bob, &format!("EXECUTE p ({oid})")).await, ["ports"]);
+    assert_eq!(
+        texts(bob, "SET search_path = atlas; SELECT 'ports'::regclass, to_regclass('smugglers')").await,
+        ["ports "]
+    );
+    assert_eq!(
+        texts(bob, "SET search_path = public; SELECT 'atlas.ports'::regclass, to_regclass('ports')").await,
+        ["atlas.ports "]
+    );
+    bob.batch_execute("RESET search_path; DEALLOCATE p").await.unwrap();
 }

@@ -167,14 +167,15 @@ pub fn resolve_along(
         | Kind::Listen
         | Kind::Unlisten => return Err(Error::internal()),
     };
-    let delivery = match &statement.kind {
-        Kind::Copy(_, options) => Delivery::Copy(options.clone()),
-        Kind::Declare(_, cursor) => Delivery::Cursor(cursor.clone()),
-        _ => Delivery::Rows,
-    };
     let mut query = tree.map(|tree| (**tree).clone());
     let introspection = query.as_mut().map(|query| introspect::introspect(query, model)).transpose()?.flatten();
     let of_catalog = introspection.is_some();
+    let delivery = match &statement.kind {
+        Kind::Copy(_, options) => Delivery::Copy(options.clone()),
+        // A shadow has no cursors: the session keeps the rows.
+        Kind::Declare(_, cursor) if !of_catalog => Delivery::Cursor(cursor.clone()),
+        _ => Delivery::Rows,
+    };
     let found = match (introspection, &mut query) {
         (Some(of_catalog), _) => resolve::Found::of_catalog(of_catalog),
         (None, Some(query)) => resolve::resolve(query, model, path, redirects)?,

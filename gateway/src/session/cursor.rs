@@ -1,6 +1,6 @@
 //! Cursors: DECLARE, FETCH, MOVE and CLOSE.
 //!
-//! A cursor is the source's own, declared there with the query as it was rewritten, so its rows wait where they are and
+//! A cursor over tables is the source's own, declared there with the query as it was rewritten, so its rows wait where they are and
 //! scrolling is the source's. The gateway remembers what was decided about it and decides again at each FETCH, by the
 //! policies of then. The row limit stands inside the query, so it holds for the cursor in total, however often a row is
 //! fetched. A cursor WITH HOLD outlives its transaction, and keeps its connection with the session.
@@ -12,6 +12,7 @@ use passgate_connectors::{Bind, Control, Description, Format, Witness};
 use passgate_policy::{Decision, decide};
 
 use super::Session;
+use super::catalog_cursor::Answer;
 use super::deciding::now;
 use super::error::{Error, Failure};
 use super::ready::Ready;
@@ -34,6 +35,8 @@ pub(super) struct Cursor {
     /// Rows before the one it stands on; none once that is not known.
     position: Option<u64>,
     description: Option<Arc<Description>>,
+    /// Its rows, where the session keeps them: it is one over the catalog.
+    answer: Option<Answer>,
 }
 
 /// A session's cursors, by name.
@@ -58,13 +61,24 @@ impl Cursors {
         self.0.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Whether any is the source's.
+    fn any_at_source(&self) -> bool {
+        self.0.values().any(|cursor| cursor.answer.is_none())
     }
 
-    /// Whether any outlives the transaction that declared it.
+    /// Whether any of the source's outlives the transaction that declared it.
     pub(super) fn any_held(&self) -> bool {
-        self.0.values().any(|cursor| cursor.hold)
+        self.0.values().any(|cursor| cursor.hold && cursor.answer.is_none())
+    }
+
+    /// The rows of one over the catalog.
+    pub(super) fn answer(&mut self, name: &str) -> Option<&mut Answer> {
+        self.0.get_mut(name)?.answer.as_mut()
+    }
+
+    /// How many bytes of rows the session keeps for them.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.values().filter_map(|cursor| cursor.answer.as_ref()).map(Answer::bytes).sum()
     }
 
     /// Forgets all of them: their connection is gone, or they were closed together.
@@ -139,14 +153,26 @@ impl Session<Ready> {
         running: &mut Running,
     ) -> Result<(), Failure> {
         self.keep_everything(running).await?;
-        let Some(standing) = running.take_standing() else { return Ok(()) };
+        self.remember_cursor(declared, tables, running, None);
+        Ok(())
+    }
+
+    /// Remembers a cursor, with its rows where the session keeps them.
+    pub(super) fn remember_cursor(
+        &mut self,
+        declared: &Declared,
+        tables: Arc<[String]>,
+        running: &mut Running,
+        answer: Option<Answer>,
+    ) {
+        let Some(standing) = running.take_standing() else { return };
         // How many rows there are in all, no single FETCH tells.
         let standing = Standing { rows_estimated: None, ..standing };
         let savepoints = self.state.transaction.as_ref().map(super::transaction::Block::savepoint_count);
         let Declared { binary, hold, .. } = *declared;
-        let cursor = Cursor { standing, tables, binary, hold, savepoints, position: Some(0), description: None };
+        let description = answer.as_ref().map(Answer::description);
+        let cursor = Cursor { standing, tables, binary, hold, savepoints, position: Some(0), description, answer };
         self.state.cursors.0.insert(declared.name.clone(), cursor);
-        Ok(())
     }
 
     /// Takes FETCH or MOVE down the road. `simple` is whether it came as a simple query.
@@ -167,6 +193,9 @@ impl Session<Ready> {
             true => Bind { result_formats: vec![Format::Binary], ..Bind::default() },
             false => Bind { result_formats: bind.result_formats.clone(), ..Bind::default() },
         };
+        if self.state.cursors.answer(&fetch.cursor).is_some() {
+            return self.fetch_kept(fetch, &bind.result_formats, permission.standing, record).await;
+        }
         let before = self.state.cursors.find(&fetch.cursor)?.position;
         let mut running = self.run(permission, &bind, record).await?;
         running.reads(Reading { name: fetch.cursor.clone(), direction: fetch.direction, before });
@@ -244,13 +273,14 @@ impl Session<Ready> {
 
     /// Closes a cursor, if there is one of this name.
     pub(super) async fn close_cursor(&mut self, name: &str) -> Result<bool, Failure> {
-        if self.state.cursors.0.remove(name).is_none() {
-            return Ok(false);
+        let Some(closed) = self.state.cursors.0.remove(name) else { return Ok(false) };
+        if closed.answer.is_some() {
+            return Ok(true);
         }
         // The last one leaves a connection that can serve again.
-        let control = match self.state.cursors.is_empty() {
-            true => Control::CloseCursors,
-            false => Control::CloseCursor(name.to_owned()),
+        let control = match self.state.cursors.any_at_source() {
+            false => Control::CloseCursors,
+            true => Control::CloseCursor(name.to_owned()),
         };
         self.control_cursors(&control).await?;
         Ok(true)
@@ -259,10 +289,11 @@ impl Session<Ready> {
     /// Closes every cursor and every portal.
     pub(super) async fn close_everything(&mut self) -> Result<(), Failure> {
         self.close_portals().await?;
-        if self.state.cursors.is_empty() {
+        let any_at_source = self.state.cursors.any_at_source();
+        self.state.cursors.clear();
+        if !any_at_source {
             return Ok(());
         }
-        self.state.cursors.clear();
         self.control_cursors(&Control::CloseCursors).await
     }
 

@@ -53,9 +53,6 @@ pub enum Error {
     /// Something that only a transaction has.
     #[error("{0} can only be used in transaction blocks")]
     NoTransaction(&'static str),
-    /// A cursor over what a shadow answers (0A000).
-    #[error("a cursor cannot read the catalog")]
-    CursorOverCatalog,
     /// Something that a transaction cannot hold.
     #[error("{0} cannot run inside a transaction block")]
     InTransaction(&'static str),
@@ -208,7 +205,6 @@ impl ClientError for Error {
             Self::TransactionFailed => "25P02",
             Self::TransactionLost => "08006",
             Self::NoTransaction(_) => "25P01",
-            Self::CursorOverCatalog => "0A000",
             Self::InTransaction(_)
             | Self::LateMode(_)
             | Self::NestedMode(_)

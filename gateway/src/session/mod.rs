@@ -13,6 +13,7 @@
 //! `transaction` and `settings` are what a session remembers, `own` and `set` what it answers by itself.
 
 mod cancel;
+mod catalog_cursor;
 mod channel;
 mod cursor;
 mod deciding;

@@ -225,8 +225,8 @@ impl Session<Ready> {
     }
 
     async fn keep_rest(&mut self, running: &mut Running) -> Result<(), Failure> {
-        // What other portals hold counts too: the limit is the session's.
-        let mut bytes = self.state.portals.bytes() + running.kept_bytes();
+        // What other portals and cursors hold counts too: the limit is the session's.
+        let mut bytes = self.state.portals.bytes() + self.state.cursors.bytes() + running.kept_bytes();
         let mut held = std::mem::take(&mut running.kept);
         let kept = loop {
             match self.next_batch(running).await {

@@ -142,13 +142,12 @@ impl Session<Ready> {
         let Kind::Declare(_, cursor) = &asked.statement.kind else {
             return self.run(permission, asked.bind, record).await;
         };
-        let declarable = match &permission.shadowed {
-            Some(_) => Err(Error::CursorOverCatalog),
-            None => self.check_declarable(cursor),
-        };
-        if let Err(error) = declarable {
+        if let Err(error) = self.check_declarable(cursor) {
             self.give_back(&permission.used, Some(&record)).await;
             return Err(self.note(record, error.into()));
+        }
+        if permission.shadowed.is_some() {
+            return Box::pin(self.declare_over_catalog(cursor, permission, asked.bind, record)).await;
         }
         let permission = Permission { on_kept_connection: true, ..permission };
         let tables = record.tables.clone();
@@ -209,7 +208,10 @@ impl Session<Ready> {
             Ok(foreseen) => foreseen,
             Err(failure) => return Err(self.note(record, failure)),
         };
-        let described = self.describe_permitted(foreseen.query(), foreseen.location(), record).await?;
+        let mut described = self.describe_permitted(foreseen.query(), foreseen.location(), record).await?;
+        if matches!(statement.kind, Kind::Declare(..)) {
+            described.fields = None;
+        }
         let description = Arc::new(described);
         prepared.describe(foreseen.query().revision().clone(), description.clone());
         Ok(description)
