@@ -15,7 +15,15 @@ static CATALOG: LazyLock<HashMap<&'static str, bool>> = LazyLock::new(|| {
 /// `information_schema.txt`: the views of that schema that name a database, and their columns; and these.
 static OTHERS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
     let named = include_str!("information_schema.txt").lines().filter_map(|line| line.split_once(' '));
-    let others = ["sql_features", "sql_implementation_info", "sql_parts", "sql_sizing"];
+    let others = [
+        "administrable_role_authorizations",
+        "applicable_roles",
+        "enabled_roles",
+        "sql_features",
+        "sql_implementation_info",
+        "sql_parts",
+        "sql_sizing",
+    ];
     named.map(|(name, _)| name).chain(others).collect()
 });
 

@@ -85,6 +85,12 @@ impl Written {
                 let own = format!("CASE WHEN own.{column} = passgate.shadow_role()");
                 format!("{own} THEN passgate.person() ELSE own.{column} END")
             };
+            // A person's rights are the gateway's to give.
+            let granted = |column: &str| {
+                let own = "CASE WHEN own.grantee = passgate.shadow_role() THEN 'NO'";
+                format!("{own} ELSE own.{column} END")
+            };
+            let of_grants = columns.split(' ').filter(|column| *column == "is_grantable");
             let of_owner = columns.split(' ').filter(|column| ["grantor", "grantee", "schema_owner"].contains(column));
             Self {
                 relation: format!("{STANDARD}.{view}"),
@@ -93,6 +99,7 @@ impl Written {
                 others: of_database
                     .map(|column| (column.to_owned(), named(column)))
                     .chain(of_owner.map(|column| (column.to_owned(), owned(column))))
+                    .chain(of_grants.map(|column| (column.to_owned(), granted(column))))
                     .collect(),
                 rows: None,
             }
