@@ -20,6 +20,7 @@ mod discretion;
 mod estimates;
 mod freshness;
 mod numbers;
+mod owner;
 mod shadows;
 mod visibilities;
 
@@ -32,6 +33,7 @@ use crate::audit::Receipt;
 use crate::catalog::Snapshot;
 use crate::catalog::shadow::Visibility;
 use crate::plan::{self, Model};
+use owner::Owner;
 use visibilities::Visibilities;
 
 /// How long readiness waits for a source to answer.
@@ -153,7 +155,7 @@ impl Sources {
         if let Err(error) = &lease {
             tracing::warn!(source = %name, %error, "no connection to the source");
         }
-        lease.map(|inner| Lease { inner, discreet: false, numbers: None })
+        lease.map(|inner| Lease { inner, discreet: false, numbers: None, owner: None })
     }
 
     /// What the source holds: as last read, or read now if it never was. While a source is down, what it held when it
@@ -241,6 +243,8 @@ pub struct Lease {
     discreet: bool,
     /// The numbers that tables and types have for the client.
     numbers: Option<Arc<Numbers>>,
+    /// Whose rights those of a shadow's reader are.
+    owner: Option<Owner>,
 }
 
 impl std::fmt::Debug for Lease {
@@ -282,6 +286,10 @@ impl Lease {
         let batch = if self.discreet { discretion::batch(batch) } else { batch };
         Ok(match (&self.numbers, batch) {
             (Some(numbers), Batch::Fields(frame)) => Batch::Fields(numbers.fields(frame)),
+            (_, Batch::Rows { frames, rows }) => match &self.owner {
+                Some(owner) => Batch::Rows { frames: owner.rows(frames), rows },
+                None => Batch::Rows { frames, rows },
+            },
             (_, batch) => batch,
         })
     }

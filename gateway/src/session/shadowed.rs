@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use passgate_connectors::SessionSettings;
-use passgate_policy::{Estimate, Facts, PolicySet, SourceName};
+use passgate_policy::{Estimate, Facts, PersonName, PolicySet, SourceName};
 
 use super::Session;
 use super::error::Failure;
@@ -45,7 +45,8 @@ impl Session<Ready> {
         // Before: what is made in the meantime is looked at next time.
         let made = services.sources.shadows_made();
         let (source, settings, search_path) = self.shadow_settings();
-        let numbers = services.sources.numbers(&source, wanted(shadowed, &search_path, &settings), before);
+        let person = self.state.caller.identity.person.clone();
+        let numbers = services.sources.numbers(&source, wanted(shadowed, &person, &search_path, &settings), before);
         let numbers = self.attended(async { Ok(numbers.await) }).await?;
         self.state.numbers = Some(KnownNumbers { of: shadowed.clone(), made, numbers: Arc::clone(&numbers) });
         Ok(numbers)
@@ -71,7 +72,8 @@ impl Session<Ready> {
     pub(super) async fn values(&mut self, shadowed: &Shadowed) -> Result<SessionValues, Failure> {
         let services = self.services.clone();
         let (source, settings, search_path) = self.shadow_settings();
-        let wanted = wanted(shadowed, &search_path, &settings);
+        let person = self.state.caller.identity.person.clone();
+        let wanted = wanted(shadowed, &person, &search_path, &settings);
         let differences = self.attended(services.sources.shadow_differences(&source, wanted)).await?;
         Ok(SessionValues {
             person: self.state.caller.identity.person.to_string(),
@@ -93,7 +95,8 @@ impl Session<Ready> {
     ) -> Result<Lease, Failure> {
         let services = self.services.clone();
         let (source, settings, search_path) = self.shadow_settings();
-        let lease = services.sources.shadow(&source, wanted(shadowed, &search_path, &settings));
+        let person = self.state.caller.identity.person.clone();
+        let lease = services.sources.shadow(&source, wanted(shadowed, &person, &search_path, &settings));
         let lease = self.attended(lease).await?;
         running.witnessed(lease.witness());
         self.arm(&lease)?;
@@ -109,6 +112,11 @@ impl Session<Ready> {
     }
 }
 
-fn wanted<'a>(of: &'a Shadowed, search_path: &'a str, settings: &'a SessionSettings) -> Wanted<'a> {
-    Wanted { snapshot: &of.snapshot, visibility: &of.visibility, search_path, settings }
+fn wanted<'a>(
+    of: &'a Shadowed,
+    person: &'a PersonName,
+    search_path: &'a str,
+    settings: &'a SessionSettings,
+) -> Wanted<'a> {
+    Wanted { snapshot: &of.snapshot, visibility: &of.visibility, person: person.as_str(), search_path, settings }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use passgate_connectors::{Error, Names, Script, SessionSettings, Shadows};
 use passgate_policy::SourceName;
 
-use super::{Lease, Numbers, Sources};
+use super::{Lease, Numbers, Owner, Sources};
 use crate::catalog::Snapshot;
 use crate::catalog::shadow::{self, Visibility};
 
@@ -25,6 +25,8 @@ pub struct Wanted<'a> {
     pub snapshot: &'a Arc<Snapshot>,
     /// What the person may see of it.
     pub visibility: &'a Arc<Visibility>,
+    /// The person, whose everything in it is to them.
+    pub person: &'a str,
     /// The session's `search_path`, as `SHOW` tells it.
     pub search_path: &'a str,
     /// The session's other settings.
@@ -135,8 +137,11 @@ impl Sources {
         let kept = self.shadows.script(wanted).await;
         let mut settings = wanted.settings.clone();
         settings.0.insert("search_path".to_owned(), wanted.search_path.to_owned());
-        let inner = self.shadows.there(name)?.lease(name, &kept.script, &settings).await?;
-        Ok(Lease { inner, discreet: false, numbers: None })
+        let shadows = self.shadows.there(name)?;
+        let inner = shadows.lease(name, &kept.script, &settings).await?;
+        let names = shadows.names_if_made(&kept.script);
+        let owner = names.and_then(|names| Owner::new(&names.reader, wanted.person));
+        Ok(Lease { inner, discreet: false, numbers: None, owner })
     }
 
     /// How many shadows were made so far, where statements of the catalog are answered.

@@ -19,6 +19,8 @@ pub struct Names {
     pub database: String,
     /// The server's version, as it names itself.
     pub server_version: String,
+    /// The role that sessions have there.
+    pub reader: String,
     /// Relations: their oid, and the numbers of their columns by name.
     pub relations: HashMap<(String, String), (u32, HashMap<String, i16>)>,
     /// Types, those of tables' rows too: their oid and that of their arrays.
@@ -93,13 +95,17 @@ SELECT n.nspname, t.typname, t.oid, t.typarray, t.typrelid
 FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
 WHERE n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'";
 
+const READER: &str = "SELECT CURRENT_USER";
+
 /// Reads the numbers of what the database holds.
 pub(super) async fn names(connection: &mut Connection, database: &str) -> Result<Names, Error> {
     let mut names = Names { database: database.to_owned(), ..Names::default() };
-    let steps = [Step::new(RELATIONS), Step::new(TYPES)];
+    let steps = [Step::new(RELATIONS), Step::new(TYPES), Step::new(READER)];
     let ran = connection
-        .run(&steps, &mut |step, row| {
-            if step == 0 { names.relation(&row) } else { names.type_of(&row) }
+        .run(&steps, &mut |step, row| match step {
+            0 => names.relation(&row),
+            1 => names.type_of(&row),
+            _ => Ok(names.reader = row.text(0).unwrap_or_default().to_owned()),
         })
         .await;
     ran.map_err(|failed| failed.error)?;
