@@ -177,6 +177,9 @@ async fn the_session_is_the_sessions(bob: &Client) {
     let owners = "SELECT DISTINCT r.rolname, pg_get_userbyid(c.relowner) FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner \
         WHERE c.relname = 'ports'";
     assert_eq!(texts(bob, owners).await, ["bob bob"]);
+    let rights = "SELECT relacl, array_to_string(relacl, ',') FROM pg_class WHERE oid = 'atlas.ports'::regclass";
+    assert_eq!(texts(bob, rights).await, ["{bob=r/bob} bob=r/bob"]);
+    assert_eq!(texts(bob, "SELECT pg_advisory_unlock_all()").await, [""]);
     let may = "SELECT has_table_privilege('atlas.ports', 'SELECT'), has_table_privilege('atlas.ports', 'INSERT, REFERENCES'), \
         has_schema_privilege('atlas', 'USAGE'), has_schema_privilege('atlas', 'CREATE'), has_schema_privilege('public', 'CREATE')";
     assert_eq!(texts(bob, may).await, ["t f t f f"]);
@@ -259,6 +262,8 @@ async fn the_catalog_takes_every_path(bob: &Client) {
     assert_eq!(hidden.as_db_error().unwrap().message(), "relation \"atlas.smugglers\" does not exist");
     bob.batch_execute("PREPARE p (oid) AS SELECT relname FROM pg_class WHERE oid = $1").await.unwrap();
     assert_eq!(texts(bob, &format!("EXECUTE p ({oid})")).await, ["ports"]);
+    let prepared = "SELECT name, parameter_types FROM pg_prepared_statements WHERE name = 'p'";
+    assert_eq!(texts(bob, prepared).await, ["p {oid}"]);
     assert_eq!(
         texts(bob, "SET search_path = atlas; SELECT 'ports'::regclass, to_regclass('smugglers')").await,
         ["ports "]

@@ -56,6 +56,19 @@ pub(super) struct Statements {
 }
 
 impl Statements {
+    /// Those that have a name, with their texts and declared parameter types.
+    pub(super) fn named(&self) -> Vec<(String, Arc<str>, Arc<[u32]>)> {
+        let named = self.by_name.iter().filter(|(name, _)| !name.is_empty());
+        let mut named: Vec<_> = named
+            .filter_map(|(name, prepared)| {
+                let text = Arc::clone(&prepared.statement.as_ref()?.text);
+                Some((name.clone(), text, Arc::clone(&prepared.parameter_types)))
+            })
+            .collect();
+        named.sort();
+        named
+    }
+
     /// Keeps a statement. Only the unnamed one is replaced.
     pub(super) fn insert(&mut self, name: String, prepared: Prepared, limits: &super::Config) -> Result<(), Error> {
         self.check_free(&name)?;

@@ -82,6 +82,7 @@ impl Session<Ready> {
             client: self.client.address,
             settings: self.shown(),
             server_version: differences.server_version.clone(),
+            prepared: self.state.statements.named(),
             asked: AtomicBool::new(false),
         })
     }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{functions, stand_ins};
@@ -30,6 +31,8 @@ pub struct SessionValues {
     pub settings: BTreeMap<String, String>,
     /// The version of the server that answers, as it names itself.
     pub server_version: String,
+    /// What the session has prepared: names, statements, parameter types.
+    pub prepared: Vec<(String, Arc<str>, Arc<[u32]>)>,
     /// Whether anything was asked that another session of the same person answers otherwise.
     pub asked: AtomicBool,
 }
@@ -87,7 +90,13 @@ impl Filler<'_> {
         let (query, name, alias) = match relation {
             Relation::Table { name, alias, .. } if !self.own => {
                 let [schema, table] = name.0.as_slice() else { return Ok(()) };
-                let found = stand_ins::stand_in(&schema.text, &table.text, self.values.major_version())?;
+                if schema.text == "pg_catalog" && table.text == "pg_prepared_statements" {
+                    self.values.ask();
+                }
+                let found = match self.prepared(&schema.text, &table.text) {
+                    Some(prepared) => Ok(Some(prepared)),
+                    None => stand_ins::stand_in(&schema.text, &table.text, self.values.major_version()),
+                }?;
                 let Some(mut query) = found else { return Ok(()) };
                 Filler { values: self.values, own: true, argument: None }.query(&mut query)?;
                 (query, table.clone(), alias.take())
@@ -104,6 +113,28 @@ impl Filler<'_> {
         let alias = alias.unwrap_or_else(|| Alias { name, columns: Vec::new() });
         *relation = Relation::Query { lateral: false, query: Box::new(query), alias: Some(alias), at };
         Ok(())
+    }
+
+    /// `pg_prepared_statements`, where there are any. When and how they were prepared is not known.
+    fn prepared(&self, schema: &str, table: &str) -> Option<Query> {
+        let prepared = &self.values.prepared;
+        if (schema, table) != ("pg_catalog", "pg_prepared_statements") || prepared.is_empty() {
+            return None;
+        }
+        let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
+        let row = |(name, statement, types): &(String, Arc<str>, Arc<[u32]>)| {
+            let types: Vec<String> = types.iter().map(ToString::to_string).collect();
+            format!("({}, {}, '{{{}}}')", literal(name), literal(statement), types.join(","))
+        };
+        let rows: Vec<String> = prepared.iter().map(row).collect();
+        let results = if self.values.major_version() < 16 { "" } else { "NULL::regtype[] AS result_types, " };
+        stand_ins::query(&format!(
+            "SELECT given.name::text AS name, given.statement::text AS statement, pg_catalog.now() AS prepare_time, \
+             given.types::oid[]::regtype[] AS parameter_types, {results}NULL::bool AS from_sql, \
+             NULL::int8 AS generic_plans, NULL::int8 AS custom_plans \
+             FROM (VALUES {}) AS given(name, statement, types)",
+            rows.join(", ")
+        ))
     }
 
     fn expression(&mut self, of: &mut Expression) -> Result<()> {

@@ -14,6 +14,7 @@ fn values() -> SessionValues {
         client: "192.0.2.7:5000".parse().unwrap(),
         settings: BTreeMap::from([("search_path".to_owned(), "sales".to_owned())]),
         server_version: "15.4".to_owned(),
+        prepared: vec![("p'1".to_owned(), "SELECT $1".into(), [23, 25].into())],
         asked: std::sync::atomic::AtomicBool::new(false),
     }
 }
