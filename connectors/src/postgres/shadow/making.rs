@@ -105,7 +105,10 @@ pub(super) async fn names(connection: &mut Connection, database: &str) -> Result
         .run(&steps, &mut |step, row| match step {
             0 => names.relation(&row),
             1 => names.type_of(&row),
-            _ => Ok(names.reader = row.text(0).unwrap_or_default().to_owned()),
+            _ => {
+                names.reader = row.text(0).unwrap_or_default().to_owned();
+                Ok(())
+            }
         })
         .await;
     ran.map_err(|failed| failed.error)?;
