@@ -20,6 +20,10 @@ use super::transaction::Block;
 use super::{Session, Shutdown, measure};
 use crate::sources::Lease;
 
+/// How much of a statement that its client ended is read, and for how long, before it is cancelled.
+const LEFT_BYTES_MAX: usize = 64 << 10;
+const LEFT_WAIT_MAX: Duration = Duration::from_millis(10);
+
 /// Signed in and connected to a source by name; connections to it are taken as statements need them.
 pub(super) struct Ready {
     /// Who asks.
@@ -184,6 +188,7 @@ impl Session<Ready> {
     /// fail the transaction.
     pub(super) async fn end_portal(&mut self, portal: Portal) -> Result<(), Failure> {
         let PortalState::Suspended(mut running) = portal.state else { return Ok(()) };
+        self.read_what_is_left(&mut running).await?;
         while running.reads_pinned_lease() {
             match self.next_batch(&mut running).await {
                 Ok(_) => {}
@@ -200,6 +205,30 @@ impl Session<Ready> {
         }
         running.finish();
         Ok(())
+    }
+
+    /// Reads the little that is left on a connection of the statement's own, so that it can serve again: clients that want
+    /// one row of a statement that has one ask for one, and end it there. What has more is cancelled, with its connection.
+    async fn read_what_is_left(&mut self, running: &mut Running) -> Result<(), Failure> {
+        let mut bytes = 0;
+        let reading = async {
+            while running.reads_own_lease() && bytes < LEFT_BYTES_MAX {
+                match self.next_batch(running).await {
+                    Ok(Batch::Rows { frames, .. }) => bytes += frames.len(),
+                    Ok(_) => {}
+                    Err(failure @ Failure::Session(_)) => return Err(failure),
+                    Err(Failure::Statement(_)) => break,
+                }
+            }
+            Ok(())
+        };
+        match tokio::time::timeout(LEFT_WAIT_MAX, reading).await {
+            Ok(Err(failure)) => {
+                running.fail(&failure);
+                Err(failure)
+            }
+            Ok(Ok(())) | Err(_) => Ok(()),
+        }
     }
 
     /// Clears the transaction's connection for the next statement: rows that a waiting portal has left on it are kept

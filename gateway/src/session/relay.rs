@@ -216,6 +216,11 @@ impl Running {
         matches!(self.feed, Feed::Pinned)
     }
 
+    /// Whether its rows still stand on a connection of its own.
+    pub(super) fn reads_own_lease(&self) -> bool {
+        matches!(self.feed, Feed::Own(_))
+    }
+
     /// The canceller of its own connection.
     pub(super) fn canceller(&self) -> Option<Arc<dyn passgate_connectors::Cancel>> {
         match &self.feed {
