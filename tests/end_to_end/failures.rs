@@ -32,7 +32,7 @@ async fn a_client_that_vanishes_takes_its_statement_along() {
     let world = World::shared();
     let gateway = Settings::new(world, Mode::SessionAuthorization).start().await;
     let server = Server { port: gateway.port(), user: "alice".to_owned(), secret: world.openid.token("alice").await };
-    let text = "> Query \"SELECT max(state) AS vanished FROM naps\"\n> Sleep 700\n> Disconnect";
+    let text = "> Query \"SELECT max(state) AS vanished FROM naps\"\n> Sleep 3000\n> Disconnect";
     let conversation = Conversation::parse(text).expect("a conversation");
     let (played, ()) = tokio::join!(play(world, &server, &conversation), wait_for_activity(world, "vanished", 1));
     played.expect("it is played");
