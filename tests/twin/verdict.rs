@@ -87,7 +87,9 @@ fn difference(ordered: bool, answer: &Rows, expected: &Rows) -> Option<String> {
     for ((name, own), (_, other)) in answer.columns.iter().zip(&expected.columns) {
         // A row of a table is a record once the table is a query.
         let row = RECORDS.contains(own) && *other >= FIRST_OF_USERS;
-        if own != other && !row {
+        // Users' own types are numbered as the catalog that the gateway shows numbers them.
+        let users = *own >= FIRST_OF_USERS && *other >= FIRST_OF_USERS;
+        if own != other && !row && !users {
             return Some(format!("column {name} is of type {own} in place of {other}"));
         }
     }
