@@ -51,6 +51,8 @@ pub enum StatementKind {
     Explain,
     /// Writes, locks, defines or calls: anything that is not a read.
     Write,
+    /// Lists every setting of the session (`SHOW ALL`). It reads nothing, so it can only be blocked.
+    ShowAll,
 }
 
 impl StatementKind {
@@ -60,6 +62,7 @@ impl StatementKind {
             Self::Query => "query",
             Self::Explain => "explain",
             Self::Write => "write",
+            Self::ShowAll => "show_all",
         }
     }
 }

@@ -6,8 +6,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use passgate_connectors::{Batch, Bind, Query};
 use passgate_policy::{
-    Decision, Estimate, EstimatePermit, Facts, Identity, Permit, Permitted, Place, PolicySet, Reasons, Request, Shadow,
-    TableUse, Tenant, TicketId, Visible, decide, shadow, visible,
+    Costs, Decision, Estimate, EstimatePermit, Facts, Identity, Permit, Permitted, Place, PolicySet, Reasons, Request,
+    Shadow, StatementDigest, StatementKind, TableUse, Tenant, TicketId, Visible, decide, shadow, visible,
 };
 use sha2::{Digest, Sha256};
 
@@ -267,6 +267,23 @@ impl Session<Ready> {
             }
         }
         Err(undecided())
+    }
+
+    /// Asks whether a statement may be answered that reads nothing of a source.
+    pub(super) async fn may(&mut self, kind: StatementKind, record: &mut Record) -> Result<(), Failure> {
+        let policies = self.services.policies.borrow().clone();
+        record.policy_revision = Some(policies.revision().to_string());
+        let facts = Facts { estimate: Estimate::Known(Costs::NOTHING), ..self.facts().await };
+        let (source, identity) = (self.state.source.clone(), Arc::clone(&self.state.caller.identity));
+        let digest = StatementDigest(Sha256::digest(kind.as_str()).into());
+        let request = Request { of_catalog: true, facts, ..Request::new(digest, kind, source, identity) };
+        match decide(&policies, &request) {
+            Decision::Deny(reasons) => Err(deny(reasons, record)),
+            _ => {
+                record.validation = "allowed".to_owned();
+                Ok(())
+            }
+        }
     }
 
     /// What the moment and the session are.

@@ -156,6 +156,9 @@ pub enum Error {
     /// FunctionCall.
     #[error("function calls by message are not supported")]
     FunctionCall,
+    /// LISTEN. To take it and never to notify would keep an application waiting for ever.
+    #[error("LISTEN is not supported by the gateway")]
+    Listen,
     /// The policy refuses.
     #[error("{}", .0.first().message)]
     Denied(Box<Reasons>),
@@ -195,7 +198,7 @@ impl ClientError for Error {
             Self::Malformed(wire::Malformed::NotUtf8) => "22021",
             Self::Violation(_) | Self::Malformed(_) | Self::OutOfPlace | Self::BrokenAnswer => "08P01",
             Self::ParameterCount { .. } | Self::FormatCount { .. } => "08P01",
-            Self::Version(_) | Self::Replication | Self::FunctionCall => "0A000",
+            Self::Version(_) | Self::Replication | Self::FunctionCall | Self::Listen => "0A000",
             Self::NoUser | Self::PlaintextRefused => "28000",
             Self::NoDatabase(_) => "3D000",
             Self::ShuttingDown => "57P01",

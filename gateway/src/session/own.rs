@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use bytes::BytesMut;
 use passgate_connectors::Batch;
+use passgate_policy::StatementKind;
 use passgate_wire::Backend;
 
 use super::Session;
@@ -37,6 +38,11 @@ impl Session<Ready> {
     /// Answers a statement and records that.
     pub(super) async fn answer(&mut self, statement: &Statement, mut record: Record) -> Result<Running, Failure> {
         record.validation = "not_checked: answered by the gateway".to_owned();
+        if let Kind::ShowAll = statement.kind
+            && let Err(failure) = self.may(StatementKind::ShowAll, &mut record).await
+        {
+            return Err(self.note(record, failure));
+        }
         let answer = match self.carry_out(statement).await {
             Ok(answer) => answer,
             Err(failure) => return Err(self.note(record, failure)),
@@ -78,7 +84,7 @@ impl Session<Ready> {
                 let rows = self.show_all().into_iter().map(Vec::from).collect();
                 Ok(Answer { columns: SHOW_ALL, name: String::new(), rows, tag: "SHOW".to_owned() })
             }
-            Kind::Listen => Ok(Answer::tag("LISTEN")),
+            Kind::Listen => Err(Error::Listen.into()),
             Kind::Unlisten => Ok(Answer::tag("UNLISTEN")),
             Kind::Transaction(control) => self.control(control).await.map(Answer::tag),
             Kind::Deallocate(name) => self.deallocate(name.as_deref()).map(Answer::tag),

@@ -52,7 +52,7 @@ async fn a_wrong_password_is_refused_and_so_are_an_unknown_database_and_setting(
     let refused = world.fail("alice", "pencil", &[("database", "nowhere")]).await;
     assert_eq!(refused, r#"ErrorResponse FATAL 3D000 database "nowhere" does not exist"#);
     let refused = world.fail("alice", "pencil", &[("options", "-c client_encoding=LATIN1")]).await;
-    assert_eq!(refused, r#"ErrorResponse FATAL 22023 invalid value for parameter "client_encoding": "LATIN1""#);
+    assert_eq!(refused, r#"ErrorResponse FATAL 42501 permission denied to set parameter "client_encoding""#);
     let refused = world.fail("alice", "pencil", &[("role", "secret")]).await;
     assert!(refused.starts_with("ErrorResponse FATAL 42501"), "{refused}");
 }

@@ -153,7 +153,7 @@ pub enum Kind {
     Deallocate(Option<String>),
     /// DISCARD.
     Discard(Discard),
-    /// LISTEN: taken quietly, because drivers send it; nobody notifies here.
+    /// LISTEN, which is refused: nobody notifies here.
     Listen,
     /// UNLISTEN.
     Unlisten,

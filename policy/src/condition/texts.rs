@@ -46,7 +46,12 @@ pub(crate) static STATEMENT_KIND: TextSubject = TextSubject {
     key: "statement_kind",
     noun: "the kind of statement",
     read: |request| Ok(request.kind.as_str()),
-    words: &[StatementKind::Query.as_str(), StatementKind::Explain.as_str(), StatementKind::Write.as_str()],
+    words: &[
+        StatementKind::Query.as_str(),
+        StatementKind::Explain.as_str(),
+        StatementKind::Write.as_str(),
+        StatementKind::ShowAll.as_str(),
+    ],
     trigger: None,
 };
 

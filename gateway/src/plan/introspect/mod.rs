@@ -11,6 +11,7 @@
 mod fill;
 mod functions;
 mod relations;
+mod settings;
 mod settle;
 mod stand_ins;
 mod survey;

@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 use super::functions::STANDARD;
 
 /// `relations.txt`: those of `pg_catalog` in versions 15 to 18; `refused` stands behind those that hold secrets, data or
-/// files, which PostgreSQL keeps from people, too.
+/// files, which PostgreSQL keeps from people, too, and behind those that tell what a server and other people do: of a
+/// shadow they would tell nothing that is true of the source.
 static CATALOG: LazyLock<HashMap<&'static str, bool>> = LazyLock::new(|| {
     let lines = include_str!("relations.txt").lines();
     lines.map(|line| line.split_once(' ').map_or((line, true), |(name, _)| (name, false))).collect()
@@ -15,17 +16,17 @@ static CATALOG: LazyLock<HashMap<&'static str, bool>> = LazyLock::new(|| {
 /// `information_schema.txt`: the views of that schema that name a database, and their columns; and these.
 static OTHERS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
     let named = include_str!("information_schema.txt").lines().filter_map(|line| line.split_once(' '));
-    let others = [
-        "administrable_role_authorizations",
-        "applicable_roles",
-        "enabled_roles",
-        "sql_features",
-        "sql_implementation_info",
-        "sql_parts",
-        "sql_sizing",
-    ];
-    named.map(|(name, _)| name).chain(others).collect()
+    named.map(|(name, _)| name).chain(ROLES).chain(OF_SQL).collect()
 });
+
+/// Views of `information_schema` that tell who may act as whom, which nobody is told.
+const ROLES: [&str; 3] = ["administrable_role_authorizations", "applicable_roles", "enabled_roles"];
+
+/// Views of `information_schema` that tell of SQL and not of a database.
+const OF_SQL: [&str; 4] = ["sql_features", "sql_implementation_info", "sql_parts", "sql_sizing"];
+
+/// Columns of the catalog that say who was given what, or how other servers are reached.
+const PRIVATE_COLUMNS: [&str; 4] = ["fdwoptions", "relacl", "srvoptions", "umoptions"];
 
 /// Whether this is a relation of the server's own.
 pub(super) fn is_known(schema: &str, name: &str) -> bool {
@@ -38,5 +39,13 @@ pub(super) fn is_known(schema: &str, name: &str) -> bool {
 
 /// Whether people may not read it.
 pub(super) fn is_refused(schema: &str, name: &str) -> bool {
-    schema == "pg_catalog" && CATALOG.get(name) == Some(&false)
+    match schema {
+        "pg_catalog" => CATALOG.get(name) == Some(&false),
+        _ => ROLES.contains(&name),
+    }
+}
+
+/// Whether people may not ask for a column of this name in the catalog.
+pub(super) fn is_private(column: &str) -> bool {
+    PRIVATE_COLUMNS.contains(&column)
 }

@@ -3,7 +3,7 @@
 
 use passgate_policy::{FunctionUse, Place};
 
-use super::{Introspection, functions, relations, survey};
+use super::{Introspection, functions, relations, settings, survey};
 use crate::plan::functions as built_in;
 use crate::plan::model::Model;
 use crate::plan::{Error, OWN_SCHEMA};
@@ -50,6 +50,7 @@ impl Settler<'_> {
     fn body(&mut self, body: &mut Body) -> Result<()> {
         match body {
             Body::Select(select) => {
+                settings::check(select)?;
                 for item in &mut select.items {
                     if let Item::EverythingOf(path) = item {
                         self.unqualify(path, 2);
@@ -105,6 +106,10 @@ impl Settler<'_> {
         match of {
             Expression::Column(path) => {
                 self.unqualify(path, 3);
+                if let Some(private) = path.0.last().filter(|name| relations::is_private(&name.text)) {
+                    let message = format!("permission denied for column {}", private.text);
+                    return Err(Error::new("42501", message).at(private.at));
+                }
                 // `t.f` is `f(t)` to PostgreSQL where t has no column f.
                 if let [_, .., last] = path.0.as_slice() {
                     self.field(&last.clone());

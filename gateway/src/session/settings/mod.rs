@@ -22,7 +22,7 @@ use crate::error::ClientError;
 use crate::statement::Modes;
 use options::options;
 pub(super) use rows::Limits;
-use rows::{NOT_YOURS, ROWS, Row, WITHOUT_EFFECT, check_without_effect};
+use rows::{FIXED, NOT_YOURS, ROWS, Row, check_fixed};
 use values::{Refusal, date_style, milliseconds, shown_ms};
 
 /// Why a setting cannot be set, or shown.
@@ -45,12 +45,10 @@ pub(super) enum Error {
         hint: Option<Cow<'static, str>>,
     },
     /// The value is one that the gateway does not let a client have (42501).
-    #[error("permission denied to set parameter \"{name}\" to \"{value}\"")]
+    #[error("permission denied to set parameter \"{name}\"")]
     Forbidden {
         /// The setting.
         name: String,
-        /// The value.
-        value: String,
         /// What it can have.
         hint: Cow<'static, str>,
     },
@@ -152,10 +150,10 @@ impl Settings {
         if is_declared(&key) {
             return self.declare(key, value);
         }
-        let (name, checked) = match (row(&key), without_effect(&key)) {
+        let (name, checked) = match (row(&key), fixed(&key)) {
             (Some(row), _) if row.name == "DateStyle" => (row.name, date_style(value, &self.value(row))),
             (Some(row), _) => (row.name, (row.check)(value, &self.limits)),
-            (None, Some((name, default))) => (name, check_without_effect(default, value)),
+            (None, Some((name, fixed))) => (name, check_fixed(fixed, value)),
             (None, None) => return Err(stranger(&key)),
         };
         let value = checked.map_err(|refusal| refusal.of(name, value))?;
@@ -167,7 +165,7 @@ impl Settings {
     /// RESET.
     pub(super) fn reset(&mut self, name: &str) -> Result<(), Error> {
         let key = name.to_ascii_lowercase();
-        let known = is_declared(&key) || row(&key).is_some() || without_effect(&key).is_some();
+        let known = is_declared(&key) || row(&key).is_some() || fixed(&key).is_some();
         if !known {
             return Err(stranger(&key));
         }
@@ -185,9 +183,9 @@ impl Settings {
     /// A setting that can be changed: its name as shown and its value.
     pub(super) fn show(&self, name: &str) -> Option<(String, String)> {
         let key = name.to_ascii_lowercase();
-        match (row(&key), without_effect(&key)) {
+        match (row(&key), fixed(&key)) {
             (Some(row), _) => Some((row.name.to_owned(), self.value(row))),
-            (None, Some((name, default))) => Some((name.to_owned(), self.kept(&key).unwrap_or(default).to_owned())),
+            (None, Some((name, value))) => Some((name.to_owned(), value.to_owned())),
             (None, None) => self.kept(&key).map(|value| (key.clone(), value.to_owned())),
         }
     }
@@ -195,13 +193,12 @@ impl Settings {
     /// Everything that can be changed, with what SHOW ALL says of it.
     pub(super) fn all(&self) -> Vec<(String, String, &'static str)> {
         let rows = ROWS.iter().map(|row| (row.name.to_owned(), self.value(row), row.description));
-        let effectless = WITHOUT_EFFECT.iter().map(|(name, default)| {
-            let value = self.kept(name).unwrap_or(default).to_owned();
-            ((*name).to_owned(), value, "Kept for clients that set it; has no effect here.")
+        let fixed = FIXED.iter().map(|(name, value)| {
+            ((*name).to_owned(), (*value).to_owned(), "The source's own; shown for clients that ask.")
         });
         let declared = self.declared().into_iter().filter(|(name, _)| is_declared(name));
         let declared = declared.map(|(name, value)| (name, value, "Declared by the session."));
-        rows.chain(effectless).chain(declared).collect()
+        rows.chain(fixed).chain(declared).collect()
     }
 
     /// Where names without a schema are looked for, in this order.
@@ -326,7 +323,7 @@ impl Refusal {
         let (name, value) = (name.to_owned(), value.to_owned());
         match self {
             Self::Value(hint) => Error::Value { name, value, hint },
-            Self::Forbidden(hint) => Error::Forbidden { name, value, hint },
+            Self::Forbidden(hint) => Error::Forbidden { name, hint },
         }
     }
 }
@@ -388,8 +385,8 @@ fn row(key: &str) -> Option<&'static Row> {
     ROWS.iter().find(|row| row.name.eq_ignore_ascii_case(key))
 }
 
-fn without_effect(key: &str) -> Option<(&'static str, &'static str)> {
-    WITHOUT_EFFECT.iter().find(|(name, _)| *name == key).copied()
+fn fixed(key: &str) -> Option<(&'static str, &'static str)> {
+    FIXED.iter().find(|(name, _)| *name == key).copied()
 }
 
 fn stranger(key: &str) -> Error {

@@ -4,8 +4,8 @@
 //! Separate from what a session keeps, because this is what grows.
 
 use super::values::{
-    Checked, application_name, boolean, client_encoding, date_style, harmless, locale, one_of, only_on, path, shown_ms,
-    time_zone, timeout, whole_number,
+    Checked, application_name, boolean, client_encoding, date_style, locale, one_of, only_on, path, shown_ms,
+    statement_timeout, time_zone, timeout, whole_number,
 };
 use super::{ON_HOLD, values};
 use crate::statement::listed_name;
@@ -227,7 +227,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "statement_timeout",
         description: "Sets the maximum allowed duration of any statement.",
-        check: |value, _| timeout(value),
+        check: statement_timeout,
         default: |limits| shown_ms(limits.statement_timeout_ms_max),
         reported: false,
         sent: true,
@@ -251,10 +251,10 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "xmloption",
         description: "Sets whether XML data in implicit parsing and serialization operations is to be considered as documents or content fragments.",
-        check: |value, _| one_of(value, &["content", "document"]),
+        check: |value, _| only_content(value),
         default: |_| "content".to_owned(),
         reported: false,
-        sent: true,
+        sent: false,
     },
 ];
 
@@ -262,9 +262,9 @@ const ISOLATION_LEVELS: &[&str] = &["read uncommitted", "read committed", "repea
 const MESSAGE_LEVELS: &[&str] =
     &["debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error"];
 
-/// Settings that tune or check a server, with PostgreSQL's defaults. Clients set them in passing; they are kept and
-/// shown, and change nothing here: a source plans as its owner wants.
-pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
+/// Settings that tune or check a server, and what they are for a client: PostgreSQL's defaults, without `jit`, which
+/// clients switch off for a while. A client may set one to what it is; a source plans as its owner wants.
+pub(super) const FIXED: &[(&str, &str)] = &[
     ("array_nulls", "on"),
     ("backslash_quote", "safe_encoding"),
     ("check_function_bodies", "on"),
@@ -305,7 +305,7 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("geqo_threshold", "12"),
     ("gin_fuzzy_search_limit", "0"),
     ("hash_mem_multiplier", "2"),
-    ("jit", "on"),
+    ("jit", "off"),
     ("jit_above_cost", "100000"),
     ("join_collapse_limit", "8"),
     ("logical_decoding_work_mem", "64MB"),
@@ -331,9 +331,22 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("work_mem", "4MB"),
 ];
 
-/// What a setting without effect takes: what its default is like.
-pub(super) fn check_without_effect(default: &str, value: &str) -> Checked {
-    if matches!(default, "on" | "off") && values::switched(value).is_some() { boolean(value) } else { harmless(value) }
+/// What a setting takes that is not the client's: what it is.
+pub(super) fn check_fixed(fixed: &str, value: &str) -> Checked {
+    let same = match fixed {
+        "on" | "off" => values::switched(value) == Some(fixed == "on"),
+        _ => value.trim().eq_ignore_ascii_case(fixed),
+    };
+    let refused = || values::Refusal::Forbidden("How statements are planned and run is the source's own.".into());
+    same.then(|| fixed.to_owned()).ok_or_else(refused)
+}
+
+/// How XML is read in statements: as everybody's is.
+fn only_content(value: &str) -> Checked {
+    match value.to_ascii_lowercase().as_str() {
+        "content" => Ok("content".to_owned()),
+        _ => Err(values::Refusal::Forbidden("XML is read as content here.".into())),
+    }
 }
 
 /// Settings that PostgreSQL has and that are not the client's here, so that the refusal can say so. What is missing in

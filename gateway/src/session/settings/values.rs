@@ -64,7 +64,7 @@ pub(super) fn client_encoding(value: &str) -> Checked {
     let plain: String = value.chars().filter(char::is_ascii_alphanumeric).collect();
     match plain.to_ascii_lowercase().as_str() {
         "utf8" | "unicode" => Ok("UTF8".to_owned()),
-        _ => Err(Refusal::Value(Some("Only UTF8 is spoken here.".into()))),
+        _ => Err(Refusal::Forbidden("Only UTF8 is spoken here.".into())),
     }
 }
 
@@ -126,12 +126,6 @@ pub(super) fn locale(value: &str) -> Checked {
     if shaped { Ok(value.to_owned()) } else { Err(Refusal::Value(None)) }
 }
 
-/// Text that nobody here reads.
-pub(super) fn harmless(value: &str) -> Checked {
-    let shaped = value.len() <= 128 && value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-    if shaped { Ok(value.to_owned()) } else { Err(Refusal::Value(None)) }
-}
-
 /// Any names, as PostgreSQL takes them; what they mean is asked of the catalog with each statement.
 pub(super) fn path(value: &str, _: &Limits) -> Checked {
     match search_path::names(value) {
@@ -140,7 +134,14 @@ pub(super) fn path(value: &str, _: &Limits) -> Checked {
     }
 }
 
-/// A time in milliseconds. 0 is none, and one over the gateway's own limit is kept as it is: the shorter one holds.
+/// A statement's time within the gateway's limit, which is shown where the client asks for more, or for none.
+pub(super) fn statement_timeout(value: &str, limits: &Limits) -> Checked {
+    let asked = timeout(value).map(|shown| milliseconds(&shown).unwrap_or_default())?;
+    let most = limits.statement_timeout_ms_max;
+    Ok(shown_ms(if asked == 0 { most } else { asked.min(most) }))
+}
+
+/// A time in milliseconds. 0 is none.
 pub(super) fn timeout(value: &str) -> Checked {
     let units = "Valid units for this parameter are \"us\", \"ms\", \"s\", \"min\", \"h\", and \"d\".";
     milliseconds(value).map(shown_ms).ok_or(Refusal::Value(Some(units.into())))
