@@ -38,6 +38,8 @@ pub struct ServerMessage {
     pub detail: Option<String>,
     /// Hint.
     pub hint: Option<String>,
+    /// Which character of the text that the server was sent it is about, from 1: not the text that a client wrote.
+    pub position: Option<u32>,
 }
 
 /// Why a connector could not do what it was asked.

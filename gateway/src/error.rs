@@ -35,6 +35,16 @@ pub trait ClientError {
         None
     }
 
+    /// Which character of the text that a source was sent, from 1, where the error is a source's.
+    fn position_in_what_ran(&self) -> Option<u32> {
+        None
+    }
+
+    /// The text that a source was sent, where it is known, and the character of it that the error is at.
+    fn what_ran(&self) -> Option<(&str, u32)> {
+        None
+    }
+
     /// Whether the connection ends with it (`FATAL`).
     fn is_fatal(&self) -> bool {
         false
@@ -48,6 +58,7 @@ pub trait ClientError {
             message: self.message(),
             detail: self.detail(),
             hint: self.hint(),
+            position: None,
         }
     }
 }
@@ -67,6 +78,13 @@ impl ClientError for SourceError {
 
     fn message(&self) -> String {
         self.to_string()
+    }
+
+    fn position_in_what_ran(&self) -> Option<u32> {
+        match self {
+            Self::Server(message) => message.position,
+            _ => None,
+        }
     }
 
     fn detail(&self) -> Option<String> {

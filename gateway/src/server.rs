@@ -372,7 +372,7 @@ impl ClientError for TooManyClients {
 
 /// Refuses a connection before there is a session.
 async fn turn_away(mut stream: Box<dyn Stream>, error: &(dyn ClientError + Sync)) {
-    let ServerMessage { severity, code, message, detail, hint } = error.to_server_message();
+    let ServerMessage { severity, code, message, detail, hint, position: _ } = error.to_server_message();
     let (detail, hint) = (detail.as_deref(), hint.as_deref());
     let fields = ErrorFields { severity: &severity, code: &code, message: &message, detail, hint, position: None };
     let mut out = bytes::BytesMut::new();

@@ -143,6 +143,21 @@ async fn what_the_source_says_of_governed_rows_is_kept_back() {
     }
     let log = gateway.audit();
     assert!(log.iter().all(|record| !record.to_string().contains("invalid input syntax")), "{log:?}");
+    // A place in the person's own text tells nothing; one in what a rule added would.
+    for (statement, place) in [
+        ("SELECT 'é',\n  nothing FROM sales", Some(15)),
+        ("SELECT count(*) FROM sales s WHERE s.nothing = 1", Some(36)),
+        ("SELECT seller = 1 FROM sales", Some(15)),
+        ("SELECT CAST(region AS int) FROM sales", None),
+    ] {
+        let error = client.simple_query(statement).await.unwrap_err();
+        let told = error.as_db_error().and_then(|error| error.position().cloned());
+        let original = told.map(|position| match position {
+            tokio_postgres::error::ErrorPosition::Original(at) => at,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(original, place, "{statement}: {error:?}");
+    }
     // Where nothing is governed, its words are the source's own.
     let error = client.simple_query("SELECT CAST(region AS int) FROM territories").await.unwrap_err();
     assert!(told(&error).1.contains("invalid input syntax for type integer"), "{error:?}");

@@ -193,8 +193,7 @@ impl Frames {
     }
 }
 
-/// An ErrorResponse or NoticeResponse in our words. The position is left out on purpose: it counts in the text we
-/// sent, which is not the text the client wrote.
+/// An ErrorResponse or NoticeResponse in our words.
 /// <https://www.postgresql.org/docs/current/protocol-error-fields.html>
 pub(crate) fn server_message(mut fields: ErrorFields<'_>) -> ServerMessage {
     let mut message = ServerMessage::default();
@@ -208,6 +207,7 @@ pub(crate) fn server_message(mut fields: ErrorFields<'_>) -> ServerMessage {
             b'M' => message.message = value(),
             b'D' => message.detail = Some(value()),
             b'H' => message.hint = Some(value()),
+            b'P' => message.position = value().parse().ok(),
             _ => {}
         }
     }

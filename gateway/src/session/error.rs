@@ -1,6 +1,6 @@
 //! What a session itself refuses, and how a session ends.
 
-use passgate_policy::{Place, Reason, Reasons};
+use passgate_policy::{Reason, Reasons};
 use passgate_wire as wire;
 
 use crate::error::ClientError;
@@ -320,67 +320,7 @@ pub(super) enum End {
     Fatal(Shown),
 }
 
-/// An error with the place of it in the text that the client sent.
-struct Placed {
-    error: Shown,
-    position: Option<u32>,
-}
-
-impl ClientError for Placed {
-    fn sqlstate(&self) -> &str {
-        self.error.sqlstate()
-    }
-
-    fn message(&self) -> String {
-        self.error.message()
-    }
-
-    fn detail(&self) -> Option<String> {
-        self.error.detail()
-    }
-
-    fn hint(&self) -> Option<String> {
-        self.error.hint()
-    }
-
-    fn position(&self) -> Option<u32> {
-        self.position
-    }
-
-    fn is_fatal(&self) -> bool {
-        self.error.is_fatal()
-    }
-}
-
-/// Which character of a text stands at a place, from 1.
-fn position(text: &str, place: Place) -> Option<u32> {
-    let line = usize::try_from(place.line).ok()?.checked_sub(1)?;
-    let before: usize = text.split_inclusive('\n').take(line).map(|line| line.chars().count()).sum();
-    u32::try_from(before).ok()?.checked_add(u32::try_from(place.column).ok()?)
-}
-
 impl Failure {
-    /// With its place in this text, which is what the client sent.
-    pub(super) fn located(self, text: &str) -> Self {
-        match self {
-            Self::Statement(error) => match error.place() {
-                Some(place) => Self::Statement(Box::new(Placed { position: position(text, place), error })),
-                None => Self::Statement(error),
-            },
-            session @ Self::Session(_) => session,
-        }
-    }
-
-    /// Without a place: it is about another text than the one that the client sent.
-    pub(super) fn elsewhere(self) -> Self {
-        match self {
-            Self::Statement(error) if error.place().is_some() => {
-                Self::Statement(Box::new(Placed { position: None, error }))
-            }
-            other => other,
-        }
-    }
-
     pub(super) fn statement(error: impl ClientError + Send + 'static) -> Self {
         Self::Statement(Box::new(error))
     }

@@ -334,6 +334,7 @@ impl Telling {
             message: format!("waiting for an approval: {}", self.message),
             detail: Some(self.detail.clone()),
             hint: Some(self.hint.clone()),
+            position: None,
         }
     }
 }

@@ -24,6 +24,7 @@ mod fetch_portal;
 mod hold;
 mod measure;
 mod own;
+mod placed;
 mod prepared;
 mod ready;
 mod relay;

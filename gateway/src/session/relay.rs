@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use passgate_connectors::{Batch, Error as SourceError, ServerMessage, Witness};
-use passgate_policy::{Decision, Obligation, PolicySet, Request, decide};
+use passgate_connectors::{Batch, Error as SourceError, Query, ServerMessage, Witness};
+use passgate_policy::{Decision, Obligation, Permitted, PolicySet, Request, decide};
 use passgate_wire::{self as wire, Backend};
 use tokio::sync::watch;
 
@@ -31,6 +31,8 @@ pub(super) struct Running {
     /// What comes before the feed's next batch: the gateway's own answers, and rows that a limit held back.
     pub(super) kept: VecDeque<Batch>,
     permit: Option<Standing>,
+    /// What runs, where errors may point into its text.
+    query: Option<Arc<Permitted<Query>>>,
     receipt: Option<Receipt>,
     started: Instant,
     rows: u64,
@@ -136,6 +138,7 @@ impl Running {
             feed,
             kept,
             permit,
+            query: None,
             receipt,
             started: Instant::now(),
             rows: 0,
@@ -155,6 +158,7 @@ impl Running {
                 message: format!("the answer ends at {rows} rows, and there may be more"),
                 detail: Some(format!("At most {rows} rows are answered, by {rule}.")),
                 hint: Some("Aggregate, filter, or page by a key.".to_owned()),
+                position: None,
             }),
             Obligation::LimitRows { .. }
             | Obligation::FilterRows { .. }
@@ -187,6 +191,11 @@ impl Running {
     /// What was asked and demanded, for a cursor to remember: nothing of its own answer is left to be watched.
     pub(super) fn take_standing(&mut self) -> Option<Standing> {
         self.permit.take()
+    }
+
+    /// Takes note of what runs.
+    pub(super) fn runs(&mut self, query: Arc<Permitted<Query>>) {
+        self.query = Some(query);
     }
 
     /// It is a FETCH.
@@ -370,7 +379,10 @@ impl Session<Ready> {
             self.stop_pinned(running).await;
             running.feed = Feed::Over;
         }
-        reached
+        reached.map_err(|failure| match &running.query {
+            Some(query) => failure.ran(&query.query().text),
+            None => failure,
+        })
     }
 
     /// Cancels what still runs on the connection that the session keeps and reads it to its end, so that the connection

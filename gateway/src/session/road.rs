@@ -227,6 +227,7 @@ impl Session<Ready> {
         let receipt = self.services.audit.open_together(record).await.map_err(Failure::statement)?;
         let mut running = Running::recorded(receipt, None);
         let described = self.describe_there(query, location, &mut running).await;
+        let described = described.map_err(|failure| failure.ran(&query.query().text));
         match &described {
             Ok(_) => running.finish(),
             Err(failure) => running.fail(failure),
@@ -343,6 +344,7 @@ impl Session<Ready> {
                     self.note_access().await;
                 }
                 warnings.iter().for_each(|warning| self.channel.notice(&beside(warning)));
+                running.runs(query);
                 Ok(running)
             }
             Err(failure) => {
@@ -350,7 +352,7 @@ impl Session<Ready> {
                 if !sent {
                     self.give_back(&used, noted.as_ref()).await;
                 }
-                Err(failure)
+                Err(failure.ran(&query.query().text))
             }
         }
     }
@@ -508,6 +510,6 @@ fn beside(warning: &Warning) -> ServerMessage {
         code: "00000".to_owned(),
         message: warning.message.clone(),
         detail: Some(format!("Said by {}.", warning.rule)),
-        hint: None,
+        ..ServerMessage::default()
     }
 }

@@ -362,6 +362,6 @@ impl Session<Ready> {
     /// Queues a warning.
     pub(super) fn warn(&mut self, code: &str, message: &str) {
         let (severity, code, message) = ("WARNING".to_owned(), code.to_owned(), message.to_owned());
-        self.channel.notice(&ServerMessage { severity, code, message, detail: None, hint: None });
+        self.channel.notice(&ServerMessage { severity, code, message, ..ServerMessage::default() });
     }
 }

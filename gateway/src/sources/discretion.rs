@@ -46,10 +46,10 @@ pub(super) fn error(error: Error) -> Error {
 }
 
 fn withheld(message: ServerMessage) -> ServerMessage {
-    let ServerMessage { severity, code, message, detail: _, hint: _ } = message;
+    let ServerMessage { severity, code, message, detail: _, hint: _, position } = message;
     let class = code.get(..2).unwrap_or_default();
     if OF_THE_TEXT.contains(&code.as_str()) || OF_THE_SERVER.contains(&class) {
-        return ServerMessage { severity, code, message, detail: None, hint: None };
+        return ServerMessage { severity, code, message, position, ..ServerMessage::default() };
     }
     let message = match CONDITIONS.get(code.as_str()) {
         Some(condition) => (*condition).to_owned(),
@@ -58,7 +58,7 @@ fn withheld(message: ServerMessage) -> ServerMessage {
         }
         None => "the source reported a condition".to_owned(),
     };
-    ServerMessage { severity, code, message, detail: Some(DETAIL.to_owned()), hint: None }
+    ServerMessage { severity, code, message, detail: Some(DETAIL.to_owned()), ..ServerMessage::default() }
 }
 
 #[cfg(test)]
@@ -72,6 +72,7 @@ mod tests {
             message: "invalid input syntax for type integer: \"CANARY\"".to_owned(),
             detail: Some("CANARY".to_owned()),
             hint: Some("CANARY".to_owned()),
+            position: Some(7),
         })
     }
 
@@ -90,7 +91,10 @@ mod tests {
         ] {
             let said = said(code);
             assert!(!format!("{said:?}").contains("CANARY"), "{code}");
-            assert_eq!((said.code.as_str(), said.message.as_str(), said.hint), (code, message, None));
+            assert_eq!(
+                (said.code.as_str(), said.message.as_str(), said.hint, said.position),
+                (code, message, None, None)
+            );
         }
     }
 

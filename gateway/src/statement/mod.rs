@@ -23,6 +23,7 @@ mod session;
 mod session_words;
 #[cfg(test)]
 mod tests;
+mod trace;
 pub mod tree;
 mod types;
 mod walk;
@@ -44,6 +45,7 @@ pub use delivery::{CopyFormat, CopyOptions, Cursor, Delivery, Fetch, ForceQuote}
 pub use print::{SYNTAX_FUNCTIONS, print, quoted_name};
 pub use session::listed_name;
 pub use session_words::{Discard, Modes};
+pub use trace::trace_back;
 pub use types::catalog_type;
 pub use walk::{Part, PartMut};
 
