@@ -6,7 +6,7 @@
 //! (`"1:20 b to a, c"`), `writes` (`"1:1 INSERT"`), `columns` (`"1:8 analytics.t.ssn answer predicate"`). What a table
 //! is may stand under `catalog`, by its name: its `columns` (`"ssn text #pii.ssn"`, or `^pii.ssn` for a tag that a view's
 //! column has from what it is made of), `tags`, `kind`, `parents`, `children`, `reads`. Policies that are no example stand
-//! under `written`. An `estimate` is `{ "cost_usd": 1.2, "bytes": 3, "rows": 4 }`, or `"unknown"`.
+//! under `written`. An `estimate` is `{ "cost_usd": 1.2, "bytes": 3, "rows": 4, "step": 5 }`, or `"unknown"`.
 //! What is known of the person, the session and the moment beside stands under `facts`.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test")]
@@ -280,7 +280,7 @@ fn estimate(written: Option<&serde_json::Value>) -> Estimate {
         cost_usd: of("cost_usd"),
         bytes: of("bytes"),
         rows: of("rows"),
-        rows_of_largest_step: None,
+        rows_of_largest_step: of("step"),
         rows_read: None,
     })
 }
