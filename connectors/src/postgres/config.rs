@@ -53,9 +53,11 @@ pub struct Config {
     pub impersonation: Mapping,
     /// Lets people be impersonated whose role is a superuser: nothing in the warehouse holds for them. Default: false.
     pub dangerously_allow_superuser: bool,
-    /// Connections to the source at the same time, of all people together. Default: 20.
+    /// Connections to the source at the same time, of all people together. A transaction keeps one to its end, so count
+    /// open transactions, not running statements; PostgreSQL itself takes 100 where nobody set more. Default: 80.
     pub connections_max: u32,
-    /// Connections to the source at the same time for one person. Default: 5.
+    /// Connections to the source at the same time for one person. A tool that signs in once for everybody is one
+    /// person. Default: 60.
     pub connections_per_person_max: u32,
     /// How long a statement waits for a free connection, in milliseconds, before it fails with 53300. Default: 5000.
     pub checkout_ms_max: u64,
@@ -130,8 +132,8 @@ impl Default for Config {
             dangerously_disable_tls: false,
             impersonation: Mapping::default(),
             dangerously_allow_superuser: false,
-            connections_max: 20,
-            connections_per_person_max: 5,
+            connections_max: 80,
+            connections_per_person_max: 60,
             checkout_ms_max: 5_000,
             connect_ms_max: 10_000,
             idle_seconds_max: 60,
