@@ -600,7 +600,10 @@ impl Printer {
             }
             Expression::Case { operand, arms, otherwise } => self.case(operand.as_deref(), arms, otherwise.as_deref()),
             Expression::Cast { of, to } => {
-                self.operand(of);
+                match &**of {
+                    Expression::EverythingOf(_) => self.enclosed(|this| this.expression(of)),
+                    of => self.operand(of),
+                }
                 self.word("::");
                 self.data_type(to);
             }

@@ -58,6 +58,10 @@ pub(in crate::plan) fn fill(query: &mut Query, values: &SessionValues) -> Result
     Filler { values, own: false, argument: None }.query(query)
 }
 
+/// Columns that a version of PostgreSQL called otherwise, where clients of an earlier one ask for them by name.
+/// Source: <https://www.postgresql.org/docs/17/release-17.html>.
+const RENAMED: [(&str, u32, &str); 2] = [("daticulocale", 17, "datlocale"), ("colliculocale", 17, "colllocale")];
+
 struct Filler<'v> {
     values: &'v SessionValues,
     /// Whether what is filled in is our own: it reads relations as they are.
@@ -142,16 +146,27 @@ impl Filler<'_> {
             *of = constant;
             return Ok(());
         }
-        if let Expression::Call(call) = of
-            && !self.own
-        {
-            self.own_role(call);
+        match of {
+            Expression::Call(call) if !self.own => self.own_role(call),
+            Expression::Column(path) if !self.own => self.follow_name(path),
+            _ => {}
         }
         of.each_part_mut(&mut |part| self.part(part))?;
         match of {
             Expression::Call(call) if !self.own && is_owners_name(call) => self.owners_name(of),
             Expression::Call(call) if !self.own => self.database_argument(call),
             _ => Ok(()),
+        }
+    }
+
+    /// Calls a column of the catalog as the version at hand does. An old client knows the version of the server that it was
+    /// installed with, and the shadow may be of a later one.
+    fn follow_name(&self, path: &mut Path) {
+        let Some(last) = path.0.last_mut() else { return };
+        let renamed =
+            RENAMED.iter().find(|(name, version, _)| last.text == *name && self.values.major_version() >= *version);
+        if let Some((_, _, now)) = renamed {
+            last.text = (*now).to_owned();
         }
     }
 

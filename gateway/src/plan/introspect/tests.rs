@@ -52,6 +52,22 @@ fn sent(text: &str) -> String {
     }
 }
 
+#[test]
+fn a_column_that_was_renamed_is_still_found_by_its_name() {
+    let text =
+        "SELECT d.daticulocale, 'daticulocale' FROM pg_database d JOIN pg_collation c ON colliculocale = d.datname";
+    let filled = |version: &str| {
+        let mut query = tree(text);
+        introspect(&mut query, &model()).unwrap().unwrap();
+        fill(&mut query, &SessionValues { server_version: version.to_owned(), ..values() }).unwrap();
+        print(&query)
+    };
+    let (before, after) = (filled("16.3"), filled("17.5"));
+    assert!(before.contains("\"d\".\"daticulocale\"") && before.contains("\"colliculocale\" ="), "{before}");
+    assert!(after.starts_with("SELECT \"d\".\"datlocale\" AS \"daticulocale\", 'daticulocale'"), "{after}");
+    assert!(after.contains("\"colllocale\" ="), "{after}");
+}
+
 /// `cases.txt`: a statement on one line, and what becomes of it on the next. `UPDATE=1` writes it anew.
 #[test]
 fn statements_go_where_they_are_answered() {

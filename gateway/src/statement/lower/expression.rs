@@ -96,7 +96,7 @@ impl Lowering {
                     sql::CastKind::Cast | sql::CastKind::DoubleColon => {}
                     sql::CastKind::TryCast | sql::CastKind::SafeCast => return unsupported("TRY_CAST"),
                 }
-                Expression::Cast { of: self.boxed(expr)?, to: types::lower(data_type, at())? }
+                Expression::Cast { of: Box::new(self.value_or_row(expr)?), to: types::lower(data_type, at())? }
             }
             sql::Expr::AtTimeZone { timestamp, time_zone } => {
                 Expression::AtTimeZone { of: self.boxed(timestamp)?, zone: self.boxed(time_zone)? }
@@ -195,6 +195,17 @@ impl Lowering {
             sql::Expr::Lambda(_) => return unsupported("a lambda"),
             sql::Expr::MemberOf(_) => return unsupported("MEMBER OF"),
         })
+    }
+
+    /// What a cast is of: `(t.*)::type` reads the whole row, as `t::type` does.
+    fn value_or_row(&mut self, of: &sql::Expr) -> Result<Expression> {
+        match of {
+            sql::Expr::Nested(inner) if matches!(**inner, sql::Expr::Nested(_) | sql::Expr::QualifiedWildcard(..)) => {
+                self.value_or_row(inner)
+            }
+            sql::Expr::QualifiedWildcard(table, _) => Ok(Expression::EverythingOf(path(table)?)),
+            of => self.expression(of),
+        }
     }
 
     pub(super) fn is(&mut self, of: &sql::Expr, test: &'static str, negated: bool) -> Result<Expression> {
