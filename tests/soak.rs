@@ -1,0 +1,187 @@
+//! Many people at once: connections that are held, some of them working, and every row its own person's.
+//!
+//! Small with the other tests. By hand as large as is asked for, with a gateway built for speed:
+//!
+//! ```sh
+//! cargo build --release -p passgate
+//! SOAK_CONNECTIONS=5000 SOAK_WORKING=500 SOAK_SECONDS=1800 \
+//!     cargo test --release -p passgate-tests --test soak -- --nocapture
+//! ```
+//!
+//! Half of the workers keep a connection, the others open one for a few statements and close it. Prepared statements,
+//! transactions, cursors and plain queries take turns. What the gateway holds in memory is shown while it goes on, and
+//! must not grow once it has been as busy as it gets.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use passgate_tests::clients::connect;
+use passgate_tests::gateway::Mode;
+use passgate_tests::{Gateway, Settings, World};
+use serde_json::json;
+use tokio_postgres::Client;
+
+/// People, each with a region that nobody else has.
+const PEOPLE: usize = 24;
+
+/// Statements on one connection of those who do not keep theirs.
+const STATEMENTS_EACH: u64 = 40;
+
+/// Parts of the whole time; the first of them is for getting busy.
+const PARTS: u32 = 10;
+
+/// What memory may be at the end, in hundredths of what it was after the first part. Allocators keep some in reserve.
+const GROWTH_MAX: u64 = 110;
+
+/// A run shorter than this says nothing about growth.
+const GROWTH_SECONDS_MIN: u64 = 120;
+
+#[derive(Clone, Copy)]
+struct Size {
+    connections: usize,
+    working: usize,
+    seconds: u64,
+}
+
+impl Size {
+    fn asked() -> Self {
+        let asked = |name: &str, otherwise: u64| {
+            std::env::var(name).map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}")))
+        };
+        let count = |name: &str, otherwise| usize::try_from(asked(name, otherwise)).expect("a count");
+        Self {
+            connections: count("SOAK_CONNECTIONS", 120),
+            working: count("SOAK_WORKING", 24),
+            seconds: asked("SOAK_SECONDS", 5),
+        }
+    }
+}
+
+fn person(number: usize) -> String {
+    format!("person{:02}", number % PEOPLE)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_gets_anothers_rows_however_many_there_are() {
+    let size = Size::asked();
+    let world = World::shared();
+    make_people(world).await;
+    let gateway = Arc::new(gateway(world, size).await);
+    let mut held = Vec::new();
+    for number in size.working..size.connections {
+        let client = sign_in(world, &gateway, &person(number)).await;
+        assert_own(&client, &person(number), 0).await;
+        held.push((person(number), client));
+    }
+    println!("{} connections are held; the gateway has {} kB", held.len(), gateway.memory_bytes() / 1024);
+    let (end, done) = (Instant::now() + Duration::from_secs(size.seconds), Arc::new(AtomicU64::new(0)));
+    let workers: Vec<_> = (0..size.working)
+        .map(|number| tokio::spawn(work(world, Arc::clone(&gateway), number, end, Arc::clone(&done))))
+        .collect();
+    let memory = watch(&gateway, size, &done).await;
+    for worker in workers {
+        worker.await.expect("every row was the worker's own, and nothing failed");
+    }
+    for (person, client) in &held {
+        assert_own(client, person, 1).await;
+    }
+    println!("{} statements", done.load(Ordering::Relaxed));
+    if size.seconds >= GROWTH_SECONDS_MIN {
+        let (first, last) = (memory[0], memory[memory.len() - 1]);
+        assert!(last * 100 <= first * GROWTH_MAX, "memory grew: {memory:?}");
+    }
+}
+
+async fn make_people(world: &World) {
+    let admin = world.postgres.admin().await;
+    for number in 0..PEOPLE {
+        let name = person(number);
+        let text = format!(
+            "CREATE ROLE {name} LOGIN IN ROLE people;
+            INSERT INTO territories SELECT '{name}', '{name} ' || n FROM generate_series(1, 20) AS n"
+        );
+        admin.batch_execute(&text).await.expect("a person is made");
+    }
+}
+
+async fn gateway(world: &World, size: Size) -> Gateway {
+    let names: Vec<String> = (0..PEOPLE).map(person).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let filter = json!({ "name": "own", "action": "filter", "tables": ["territories"], "rows": "person = user.name" });
+    let mut settings = Settings::new(world, Mode::SessionAuthorization).with_people(&names).policy("own.json", &filter);
+    let connections = size.connections + 100;
+    settings.file["limits"] = json!({
+        "server": { "connections_max": connections },
+    });
+    // Everybody works through a few connections, and waits for them.
+    settings.file["databases"][0]["connections_max"] = json!(2 * PEOPLE);
+    settings.file["databases"][0]["connections_per_person_max"] = json!(2);
+    settings.file["databases"][0]["checkout_ms_max"] = json!(60_000);
+    settings.start().await
+}
+
+async fn sign_in(world: &World, gateway: &Gateway, person: &str) -> Client {
+    connect(world, gateway.port(), person, &format!("{person}-password")).await.expect("a person signs in")
+}
+
+/// Takes turns with the ways to ask.
+async fn work(world: &'static World, gateway: Arc<Gateway>, number: usize, end: Instant, done: Arc<AtomicU64>) {
+    let (person, keeps) = (person(number), number.is_multiple_of(2));
+    let mut client = sign_in(world, &gateway, &person).await;
+    let mut turn = 0;
+    while Instant::now() < end {
+        assert_own(&client, &person, turn).await;
+        done.fetch_add(1, Ordering::Relaxed);
+        turn += 1;
+        if !keeps && turn.is_multiple_of(STATEMENTS_EACH) {
+            client = sign_in(world, &gateway, &person).await;
+        }
+    }
+}
+
+/// Asks for everything, and gets what is the person's: by the policy, and by the name that the source knows.
+async fn assert_own(client: &Client, person: &str, turn: u64) {
+    let text = "SELECT person, region, current_user::text AS me FROM territories";
+    let rows: Vec<(String, String, String)> = match turn % 4 {
+        0 => read(client.query(text, &[]).await.expect("an answer")),
+        1 => {
+            let statement = client.prepare(text).await.expect("a statement");
+            read(client.query(&statement, &[]).await.expect("an answer"))
+        }
+        2 => {
+            client.batch_execute("BEGIN").await.expect("a transaction");
+            let rows = client.query(text, &[]).await.expect("an answer");
+            client.batch_execute("COMMIT").await.expect("its end");
+            read(rows)
+        }
+        _ => {
+            let declared = format!("BEGIN; DECLARE c CURSOR FOR {text}");
+            client.batch_execute(&declared).await.expect("a cursor");
+            let rows = client.query("FETCH ALL FROM c", &[]).await.expect("its rows");
+            client.batch_execute("COMMIT").await.expect("its end");
+            read(rows)
+        }
+    };
+    assert_eq!(rows.len(), 20, "{person}");
+    for (of, region, me) in rows {
+        assert_eq!((of.as_str(), me.as_str()), (person, person));
+        assert!(region.starts_with(person), "{person} reads {region}");
+    }
+}
+
+fn read(rows: Vec<tokio_postgres::Row>) -> Vec<(String, String, String)> {
+    rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
+}
+
+/// What the gateway has in memory at the end of each part, in bytes.
+async fn watch(gateway: &Gateway, size: Size, done: &AtomicU64) -> Vec<u64> {
+    let mut memory = Vec::new();
+    for part in 1..=PARTS {
+        tokio::time::sleep(Duration::from_secs(size.seconds) / PARTS).await;
+        let bytes = gateway.memory_bytes();
+        println!("part {part} of {PARTS}: {} kB, {} statements", bytes / 1024, done.load(Ordering::Relaxed));
+        memory.push(bytes);
+    }
+    memory
+}
