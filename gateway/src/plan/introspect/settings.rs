@@ -1,4 +1,5 @@
-//! Who reads `pg_settings` names the settings, as SHOW does: a list of all would show how a server is set up.
+//! Who reads `pg_settings` names the settings, as SHOW does, or asks for no values: a list of all would show how a server
+//! is set up.
 //!
 //! Separate from settling names, because it looks at values.
 
@@ -9,7 +10,8 @@ use passgate_policy::Place;
 
 use super::survey;
 use crate::plan::Error;
-use crate::statement::tree::{Arguments, Expression, Literal, Path, Relation, Select};
+use crate::statement::Part;
+use crate::statement::tree::{Arguments, Expression, Item, Literal, Path, Relation, Select};
 
 const RELATION: &str = "pg_settings";
 
@@ -29,11 +31,34 @@ pub(super) fn check(select: &Select) -> Result<(), Error> {
         None => &[],
     };
     match conditions.iter().find_map(named) {
+        None if asks_for_no_value(select) => Ok(()),
         Some(names) if !names.iter().any(|name| HIDDEN.contains(name.to_ascii_lowercase().as_str())) => Ok(()),
         _ => Err(Error::new("42501", format!("permission denied for view {RELATION}"))
             .at(at)
             .hint("Name the settings, such as WHERE name = 'max_index_keys'; those that tell how the server is set up are not shown.")),
     }
+}
+
+/// Columns that tell what settings there are, as psql asks when it completes SET, and nothing of their values.
+const WITHOUT_VALUES: [&str; 5] = ["name", "context", "vartype", "category", "short_desc"];
+
+fn asks_for_no_value(select: &Select) -> bool {
+    let mut plain = !select.items.iter().any(|item| !matches!(item, Item::Expression { .. }));
+    select.each_part(&mut |part| plain &= is_without_value(part));
+    plain
+}
+
+fn is_without_value(part: Part<'_>) -> bool {
+    let Part::Expression(of) = part else { return false };
+    let mut plain = match of {
+        Expression::Column(Path(path)) => path.last().is_some_and(|last| WITHOUT_VALUES.contains(&last.text.as_str())),
+        Expression::EverythingOf(_) => false,
+        // It would show the value of whatever is named.
+        Expression::Call(call) => call.name.0.last().is_some_and(|last| last.text == "lower"),
+        _ => true,
+    };
+    of.each_part(&mut |part| plain &= is_without_value(part));
+    plain
 }
 
 fn settings(relation: &Relation) -> Option<Place> {
