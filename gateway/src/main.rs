@@ -387,13 +387,10 @@ fn read_password(name: &str) -> Result<Secret, Failure> {
     Ok(password)
 }
 
-/// The stack of each worker: a statement's tree is walked by recursion, as deep as `limits.statement.depth_max`.
-const STACK_BYTES: usize = 8 << 20;
-
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .thread_stack_size(STACK_BYTES)
+        .thread_stack_size(passgate::statement::STACK_BYTES)
         .build()
         .map_err(|error| vec![format!("cannot start: {error}")])
 }

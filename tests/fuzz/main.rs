@@ -112,8 +112,16 @@ fn model() -> Model {
     Model::new(Arc::new(snapshot), &passgate_policy::compile(&[], None, &passgate_policy::NoSql).unwrap())
 }
 
-/// Runs `target` on mutations of the seeds until the time is up.
-fn fuzz(seeds: &[Vec<u8>], words: &[&str], target: impl Fn(&[u8])) {
+/// Runs `target` on mutations of the seeds until the time is up, on a stack as a statement has in the gateway.
+fn fuzz(seeds: &[Vec<u8>], words: &[&str], target: impl Fn(&[u8]) + Sync) {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(statement::STACK_BYTES);
+        let fuzzing = thread.spawn_scoped(scope, || fuzz_here(seeds, words, &target)).expect("a thread can be started");
+        fuzzing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+}
+
+fn fuzz_here(seeds: &[Vec<u8>], words: &[&str], target: impl Fn(&[u8])) {
     let seconds = std::env::var("FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SECONDS);
     let end = Instant::now() + Duration::from_secs(seconds);
     let start_state = std::env::var("FUZZ_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(|| {

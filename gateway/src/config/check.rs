@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use super::document::Node;
 use super::problem::{Findings, Place, did_you_mean};
 use super::{Settings, place_of};
+use crate::statement::DEPTH_MAX;
 
 /// Checks names and references. Works on the tree, so that it says its part even where something else is wrong.
 pub(super) fn names(tree: &Node, findings: &mut Findings) {
@@ -26,6 +27,10 @@ pub(super) fn names(tree: &Node, findings: &mut Findings) {
 pub(super) fn together(settings: &Settings, tree: &Node, findings: &mut Findings) {
     listeners(settings, tree, findings);
     databases(settings, tree, findings);
+    if settings.limits.statement.depth_max > DEPTH_MAX {
+        let path = ["limits", "statement", "depth_max"];
+        findings.error(place_of(tree, &path), format!("{}: at most {DEPTH_MAX}", path.join(".")), None);
+    }
     if let Some((key, message)) = settings.store.problem() {
         findings.error(place_of(tree, &["store", key]), format!("store.{key}: {message}"), None);
     }

@@ -153,6 +153,15 @@ fn a_gateway_that_records_nothing_does_not_start() {
 }
 
 #[test]
+fn statements_are_nested_no_deeper_than_the_stack_allows() {
+    case(
+        "audit:",
+        "limits: { statement: { depth_max: 201 } }\naudit:",
+        "passgate.yaml:8:35: error: limits.statement.depth_max: at most 200\n",
+    );
+}
+
+#[test]
 fn what_is_unwise_is_a_warning() {
     case(
         "sign_in:\n",

@@ -49,6 +49,11 @@ pub use trace::trace_back;
 pub use types::catalog_type;
 pub use walk::{Part, PartMut};
 
+/// The most that [`Limits::depth_max`] may be: what [`STACK_BYTES`] is enough for.
+pub const DEPTH_MAX: usize = 200;
+/// The stack of a thread that works on statements: their trees are walked by recursion.
+pub const STACK_BYTES: usize = 8 * 1024 * 1024;
+
 /// With less stack than this left, the next level gets a new one.
 const STACK_LEFT_MIN: usize = 256 * 1024;
 /// How large a new stack is.
@@ -64,7 +69,7 @@ const LEVELS_MANY: usize = 40;
 pub struct Limits {
     /// Longest SQL text of one message, in bytes. Longer ones are refused (54000). Default 1048576.
     pub statement_bytes_max: usize,
-    /// Deepest nesting of parentheses, brackets and CASE. Deeper ones are refused (54001). Default 200.
+    /// Deepest nesting of parentheses, brackets and CASE. Deeper ones are refused (54001). 200 at most. Default 200.
     pub depth_max: usize,
     /// Deepest nesting of comments. Deeper ones are refused (54001). Default 32.
     pub comment_depth_max: usize,
@@ -80,7 +85,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             statement_bytes_max: 1024 * 1024,
-            depth_max: 200,
+            depth_max: DEPTH_MAX,
             comment_depth_max: 32,
             operators_max: 10_000,
             parameters_max: 32_767,
@@ -93,12 +98,7 @@ impl Limits {
     /// For text of our own printing: the printer's parentheses make it longer and deeper than what a client wrote.
     pub fn for_printed_text() -> Self {
         let own = Self::default();
-        Self {
-            statement_bytes_max: usize::MAX,
-            depth_max: own.depth_max * 6,
-            operators_max: own.operators_max * 4,
-            ..own
-        }
+        Self { statement_bytes_max: usize::MAX, depth_max: DEPTH_MAX * 6, operators_max: own.operators_max * 4, ..own }
     }
 }
 
@@ -417,7 +417,7 @@ impl Error {
 
     fn too_deep(most: usize) -> Self {
         Self::new("54001", format!("statement is nested too deeply (the limit is {most} levels)"))
-            .hint("Simplify the statement, or raise limits.statement.depth_max.")
+            .hint("Simplify the statement.")
     }
 
     fn comments_too_deep(most: usize) -> Self {
