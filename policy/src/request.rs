@@ -53,6 +53,8 @@ pub enum StatementKind {
     Write,
     /// Lists every setting of the session (`SHOW ALL`). It reads nothing, so it can only be blocked.
     ShowAll,
+    /// Asks the catalog and names a column of access privileges, `relacl` and its like. It can only be blocked, too.
+    ShowPrivileges,
 }
 
 impl StatementKind {
@@ -63,6 +65,7 @@ impl StatementKind {
             Self::Explain => "explain",
             Self::Write => "write",
             Self::ShowAll => "show_all",
+            Self::ShowPrivileges => "show_privileges",
         }
     }
 }

@@ -170,6 +170,7 @@ pub fn resolve_along(
     let mut query = tree.map(|tree| (**tree).clone());
     let introspection = query.as_mut().map(|query| introspect::introspect(query, model)).transpose()?.flatten();
     let of_catalog = introspection.is_some();
+    let of_privileges = introspection.as_ref().is_some_and(|introspection| introspection.privileges);
     let delivery = match &statement.kind {
         Kind::Copy(_, options) => Delivery::Copy(options.clone()),
         // A shadow has no cursors: the session keeps the rows.
@@ -183,7 +184,11 @@ pub fn resolve_along(
     };
     let measured = query.as_ref().filter(|_| !of_catalog);
     let work = measured.map(work::measure).unwrap_or_default();
-    let kind = if statement.writes.is_empty() { kind } else { StatementKind::Write };
+    let kind = match kind {
+        _ if !statement.writes.is_empty() => StatementKind::Write,
+        StatementKind::Query if of_privileges => StatementKind::ShowPrivileges,
+        kind => kind,
+    };
     let source = model.snapshot().source();
     let digest = digest(source, explain, query.as_ref(), &statement.text);
     Ok(Plan {

@@ -126,7 +126,7 @@ const SUBJECTS: [Subject; 17] = [
         "statement_kind",
         Shape::Object(texts::OPERATORS),
         texts::compile,
-        "What the statement does: `query`, `explain`, `show_all` (every setting of the session), or `write` for everything that is not a read.",
+        "What the statement does: `query`, `explain`, `show_all` (every setting of the session), `show_privileges` (asks the catalog for `relacl` or another list of privileges; only one's own are told), or `write` for everything that is not a read.",
     ),
     subject(
         "application_name",

@@ -51,6 +51,7 @@ pub(crate) static STATEMENT_KIND: TextSubject = TextSubject {
         StatementKind::Explain.as_str(),
         StatementKind::Write.as_str(),
         StatementKind::ShowAll.as_str(),
+        StatementKind::ShowPrivileges.as_str(),
     ],
     trigger: None,
 };

@@ -136,7 +136,7 @@ pub(crate) static VARIABLES: [Variable; 28] = [
     Variable {
         name: "statement_kind",
         of: Of::Text(&condition::STATEMENT_KIND),
-        manual: "`query`, `explain`, `show_all` (every setting of the session), or `write` for everything that is not a read.",
+        manual: "`query`, `explain`, `show_all` (every setting of the session), `show_privileges` (asks the catalog for `relacl` or another list of privileges; only one's own are told), or `write` for everything that is not a read.",
     },
     Variable {
         name: "application_name",

@@ -29,12 +29,14 @@ pub(super) use fill::fill;
 pub(super) use survey::asks_catalog;
 
 /// What a statement of the catalog does.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Introspection {
     /// The functions that it calls; those that only ask count as pure.
     pub(super) functions: Vec<FunctionUse>,
     /// The first name that does not exist.
     pub(super) missing: Option<Error>,
+    /// Whether it names a column that says who was granted what. A shadow tells people of their own rights only.
+    pub(super) privileges: bool,
 }
 
 /// Where a statement is answered: `None` at the source. Names in the tree of one of the catalog are written in full.

@@ -25,8 +25,26 @@ const ROLES: [&str; 3] = ["administrable_role_authorizations", "applicable_roles
 /// Views of `information_schema` that tell of SQL and not of a database.
 const OF_SQL: [&str; 4] = ["sql_features", "sql_implementation_info", "sql_parts", "sql_sizing"];
 
-/// Columns of the catalog that say who was given what, or how other servers are reached.
-const PRIVATE_COLUMNS: [&str; 4] = ["fdwoptions", "relacl", "srvoptions", "umoptions"];
+/// Columns of the catalog that say how other servers are reached.
+const PRIVATE_COLUMNS: [&str; 3] = ["fdwoptions", "srvoptions", "umoptions"];
+
+/// Columns of the catalog that say who was granted what.
+const PRIVILEGE_COLUMNS: [&str; 14] = [
+    "attacl",
+    "datacl",
+    "defaclacl",
+    "fdwacl",
+    "initprivs",
+    "lanacl",
+    "lomacl",
+    "nspacl",
+    "paracl",
+    "proacl",
+    "relacl",
+    "spcacl",
+    "srvacl",
+    "typacl",
+];
 
 /// Whether this is a relation of the server's own.
 pub(super) fn is_known(schema: &str, name: &str) -> bool {
@@ -48,4 +66,9 @@ pub(super) fn is_refused(schema: &str, name: &str) -> bool {
 /// Whether people may not ask for a column of this name in the catalog.
 pub(super) fn is_private(column: &str) -> bool {
     PRIVATE_COLUMNS.contains(&column)
+}
+
+/// Whether a column of this name in the catalog tells of privileges.
+pub(super) fn is_of_privileges(column: &str) -> bool {
+    PRIVILEGE_COLUMNS.contains(&column)
 }

@@ -14,8 +14,7 @@ type Result<T> = std::result::Result<T, Error>;
 
 /// Settles the names of a statement that is about the catalog.
 pub(super) fn settle(query: &mut Query, model: &Model) -> Result<Introspection> {
-    let mut settler =
-        Settler { model, common: Vec::new(), found: Introspection { functions: Vec::new(), missing: None } };
+    let mut settler = Settler { model, common: Vec::new(), found: Introspection::default() };
     settler.query(query)?;
     Ok(settler.found)
 }
@@ -110,6 +109,7 @@ impl Settler<'_> {
                     let message = format!("permission denied for column {}", private.text);
                     return Err(Error::new("42501", message).at(private.at));
                 }
+                self.found.privileges |= path.0.last().is_some_and(|name| relations::is_of_privileges(&name.text));
                 // `t.f` is `f(t)` to PostgreSQL where t has no column f.
                 if let [_, .., last] = path.0.as_slice() {
                     self.field(&last.clone());

@@ -37,7 +37,7 @@ fn sent(text: &str) -> String {
     match introspect(&mut query, &model()) {
         Ok(None) => "source".to_owned(),
         Err(error) => format!("{} {error}", error.sqlstate),
-        Ok(Some(Introspection { functions, missing })) => {
+        Ok(Some(Introspection { functions, missing, privileges: _ })) => {
             if let Some(refused) = functions.iter().find(|called| !called.pure) {
                 return format!("the policy refuses {}()", refused.name);
             }
@@ -50,6 +50,14 @@ fn sent(text: &str) -> String {
             printed
         }
     }
+}
+
+#[test]
+fn what_asks_for_privileges_is_known() {
+    let asks = |text: &str| introspect(&mut tree(text), &model()).unwrap().unwrap().privileges;
+    assert!(asks("SELECT c.relacl FROM pg_class c"));
+    assert!(asks("SELECT 1 FROM pg_namespace WHERE EXISTS (SELECT FROM aclexplode(nspacl))"));
+    assert!(!asks("SELECT 'relacl', relname FROM pg_class"));
 }
 
 #[test]

@@ -56,7 +56,7 @@ pub(super) struct Found {
 impl Found {
     /// What a statement of the catalog comes to: it reads no table.
     pub(super) fn of_catalog(introspection: Introspection) -> Self {
-        let Introspection { functions, missing } = introspection;
+        let Introspection { functions, missing, privileges: _ } = introspection;
         Self { functions, missing, ..Self::default() }
     }
 }

@@ -337,10 +337,12 @@ async fn a_first_access_is_one_until_something_ran() {
 #[tokio::test]
 async fn what_a_session_asks_of_the_gateway_can_be_blocked() {
     let block = r#"{ "name": "quiet", "action": "block", "message": "not here",
-        "condition": { "statement_kind": { "in": ["show_all"] } } }"#;
+        "condition": { "statement_kind": { "in": ["show_all", "show_privileges"] } } }"#;
     let world = World::with_policies(Script::default(), block);
     let (mut client, _) = world.connect(&[]).await;
     let refused = client.query("SHOW ALL").await;
+    assert!(refused[0].starts_with("ErrorResponse ERROR 42501 not here"), "{refused:?}");
+    let refused = client.query("SELECT relacl FROM pg_class").await;
     assert!(refused[0].starts_with("ErrorResponse ERROR 42501 not here"), "{refused:?}");
     assert_eq!(client.query("SHOW TimeZone").await[1], r#"DataRow ["UTC"]"#);
     world.reload_more("[]");
