@@ -84,7 +84,7 @@ pub trait Connector: Send + Sync {
 /// at once and the connection is closed.
 pub trait Lease: Send {
     /// What the server said of who it is serving.
-    fn witness(&self) -> &Witness;
+    fn witness(&self) -> &Arc<Witness>;
 
     /// Parameter and result types, without running the query.
     fn describe<'a>(&'a mut self, query: &'a Permitted<Query>) -> BoxFuture<'a, Result<Description, Error>>;
@@ -96,6 +96,11 @@ pub trait Lease: Send {
     ///
     /// After an error that is [`Error::Server`] the lease is still good, in the state `transaction_status` tells.
     fn next(&mut self) -> BoxFuture<'_, Result<Batch, Error>>;
+
+    /// The same, if it has been read from the source already.
+    fn at_hand(&mut self) -> Result<Option<Batch>, Error> {
+        Ok(None)
+    }
 
     /// Begins, ends or marks a transaction.
     fn control<'a>(&'a mut self, control: &'a Control) -> BoxFuture<'a, Result<(), Error>>;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -82,8 +83,15 @@ pub struct Description {
 }
 
 /// Settings a client may change, as they should be on the connection: name in lower case, value as text.
+/// Clones share them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct SessionSettings(pub BTreeMap<String, String>);
+pub struct SessionSettings(pub Arc<BTreeMap<String, String>>);
+
+impl FromIterator<(String, String)> for SessionSettings {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(settings: I) -> Self {
+        Self(Arc::new(settings.into_iter().collect()))
+    }
+}
 
 /// Transaction control: names are quoted by the connector, so nothing here is SQL.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use passgate::audit::{Audit, Event, Outcome, Record, Status, verify};
+use passgate::audit::{Asker, Audit, Event, Outcome, Record, Status, Who, verify};
+use passgate_policy::{Revision, SourceName};
 
 fn main() {
     let statements = if std::env::args().any(|argument| argument == "--bench") { 200_000 } else { 2_000 };
@@ -30,12 +31,13 @@ fn main() {
 fn run(folder: &Path, durability: &str, threads: u32, statements: u32) -> Duration {
     let settings = format!(r#"[{{"type": "file", "path": "audit.jsonl", "durability": "{durability}"}}]"#);
     let audit = Audit::start(&serde_json::from_str(&settings).unwrap(), folder).unwrap();
+    let asker = asker();
     let began = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 for number in 0..statements / threads {
-                    audit.open(record(number)).unwrap().close(Outcome {
+                    audit.open(record(number, &asker)).unwrap().close(Outcome {
                         rows: 10,
                         bytes: 1000,
                         status: Some(Status::Ok),
@@ -58,26 +60,32 @@ fn check(path: &Path, statements: u32) {
     println!("         verified {} lines, {:.0} MB/s", report.lines, bytes as f64 / 1e6 / seconds);
 }
 
-fn record(number: u32) -> Record {
+fn asker() -> Asker {
+    Asker::new(&Who {
+        session_id: "0193a2f0-0000-7000-8000-000000000000",
+        user: "analyst_west",
+        tenant: "acme",
+        authentication_method: "oidc",
+        client_address: "127.0.0.1:50000",
+    })
+}
+
+fn record(number: u32, asker: &Asker) -> Record {
     let query = "SELECT region, sum(amount) FROM sales.orders WHERE ordered_at >= $1 GROUP BY region ORDER BY 2 DESC";
     Record {
         event: Event::Statement,
         statement_id: format!("0193-{number:012}"),
-        user: "analyst_west".to_owned(),
-        tenant: "acme".to_owned(),
-        session_id: "0193a2f0-0000-7000-8000-000000000000".to_owned(),
-        authentication_method: "oidc".to_owned(),
-        client_address: "127.0.0.1:50000".to_owned(),
+        asker: asker.clone(),
         application_name: "psql".to_owned(),
         question: None,
-        intent: "query".to_owned(),
-        source: Some("warehouse".to_owned()),
+        intent: "query".into(),
+        source: Some(SourceName::new("warehouse")),
         query: Some(query.into()),
         parameters: Some(vec![serde_json::json!({"type": "date", "value": "2026-01-01"})]),
-        validation: "allowed".to_owned(),
+        validation: "allowed".into(),
         rewritten: Some(format!("{query} LIMIT 10000").into()),
         tables: ["sales.orders".to_owned()].into(),
-        policy_revision: Some("0123456789abcdef".to_owned()),
+        policy_revision: Some(Revision::new("0123456789abcdef")),
         rules: ["rule \"row_limit\" (rows.json:1)".to_owned()].into(),
         shadow: Arc::default(),
         tickets: Vec::new(),

@@ -18,10 +18,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use passgate_policy::{Approval, Approver, Grant, Hold, Identity, TicketId};
+use passgate_policy::{Approval, Approver, Grant, Hold, Identity, Revision, TicketId};
 use tokio::sync::watch;
 
-use crate::audit::{self, Audit, Event, Outcome, Record, Status, TicketNote};
+use crate::audit::{self, Asker, Audit, Event, Outcome, Record, Status, TicketNote, Who};
 use crate::error::ClientError;
 use crate::store::{self, Ask, Binding, Opened, State, Store, Ticket, Verdict};
 
@@ -514,21 +514,17 @@ fn of_nobody(ticket: &Ticket) -> Record {
     Record {
         event: Event::TicketExpired,
         statement_id: ticket.statement_id.clone(),
-        user: ticket.binding.person.clone(),
-        tenant: ticket.binding.tenant.clone(),
-        session_id: String::new(),
-        authentication_method: String::new(),
-        client_address: String::new(),
+        asker: Asker::new(&Who { user: &ticket.binding.person, tenant: &ticket.binding.tenant, ..Who::default() }),
         application_name: String::new(),
         question: None,
-        intent: "ticket".to_owned(),
-        source: Some(ticket.binding.source.to_string()),
+        intent: "ticket".into(),
+        source: Some(ticket.binding.source.clone()),
         query: None,
         parameters: None,
-        validation: "not_checked: the ticket's time was over".to_owned(),
+        validation: "not_checked: the ticket's time was over".into(),
         rewritten: None,
         tables: Arc::default(),
-        policy_revision: Some(ticket.binding.revision.clone()),
+        policy_revision: Some(Revision::new(&ticket.binding.revision)),
         rules: ticket.asks.iter().map(|ask| ask.rule.clone()).collect(),
         estimate: None,
         identity: None,

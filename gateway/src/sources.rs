@@ -185,6 +185,11 @@ impl Sources {
         Ok(self.entry(name)?.model(snapshot, policies).await)
     }
 
+    /// The same, if it is made and the source is not due to be read again.
+    pub fn model_at_hand(&self, name: &SourceName, policies: &PolicySet) -> Option<Arc<Model>> {
+        self.entries.get(name)?.model_at_hand(policies)
+    }
+
     /// What a person may see of the source now.
     pub async fn visibility(
         &self,
@@ -255,7 +260,7 @@ impl std::fmt::Debug for Lease {
 
 impl Lease {
     /// What the server said of who it is serving.
-    pub fn witness(&self) -> &Witness {
+    pub fn witness(&self) -> &Arc<Witness> {
         self.inner.witness()
     }
 
@@ -282,7 +287,18 @@ impl Lease {
 
     /// The next part of the answer. Safe to drop and call again: nothing is lost.
     pub async fn next(&mut self) -> Result<Batch, Error> {
-        let batch = self.inner.next().await.map_err(|error| self.told(error))?;
+        let batch = self.inner.next().await;
+        self.passed_on(batch)
+    }
+
+    /// The same, if it has been read from the source already.
+    pub fn at_hand(&mut self) -> Option<Result<Batch, Error>> {
+        let batch = self.inner.at_hand().transpose()?;
+        Some(self.passed_on(batch))
+    }
+
+    fn passed_on(&self, batch: Result<Batch, Error>) -> Result<Batch, Error> {
+        let batch = batch.map_err(|error| self.told(error))?;
         let batch = if self.discreet { discretion::batch(batch) } else { batch };
         Ok(match (&self.numbers, batch) {
             (Some(numbers), Batch::Fields(frame)) => Batch::Fields(numbers.fields(frame)),
@@ -375,6 +391,13 @@ impl Entry {
         let state = self.lock();
         let is_due = state.due_at.is_none_or(|due| due <= Instant::now());
         state.snapshot.clone().map(|snapshot| Held { snapshot, is_due })
+    }
+
+    fn model_at_hand(&self, policies: &PolicySet) -> Option<Arc<Model>> {
+        let state = self.lock();
+        let is_due = state.due_at.is_none_or(|due| due <= Instant::now());
+        let (model, snapshot) = (state.model.as_ref()?, state.snapshot.as_ref()?);
+        (!is_due && model.is_of(snapshot, policies.revision())).then(|| Arc::clone(model))
     }
 
     async fn model(&self, snapshot: Arc<Snapshot>, policies: &Arc<PolicySet>) -> Arc<Model> {

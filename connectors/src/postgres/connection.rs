@@ -131,11 +131,6 @@ impl Connection {
         Ok(())
     }
 
-    /// What holds on this session.
-    pub(crate) fn guards(&self) -> &Guards {
-        &self.guards
-    }
-
     /// Becomes the person, applies the guards and settings, and asks the server who it serves; all in one write.
     ///
     /// After an error the connection is not to be used again: who it serves is not known.
@@ -168,7 +163,9 @@ impl Connection {
             Error::Server(message) if Some(failed.step) == becoming => persona.refused(message.message),
             error => error,
         })?;
-        self.assumed = Some(persona.compare(&self.source_name, &answer, applied)?);
+        let witness = Arc::new(persona.compare(&self.source_name, &answer)?);
+        let (witnessed_at, asked) = (Instant::now(), settings.clone());
+        self.assumed = Some(Assumed { witness, witnessed_at, asked, settings: applied, uncertain: false });
         Ok(())
     }
 
@@ -183,19 +180,24 @@ impl Connection {
         self.assumed.as_ref().is_some_and(|assumed| {
             persona.is_reported()
                 && !assumed.uncertain
-                && assumed.settings == *settings
                 && assumed.witnessed_at.elapsed() < witness_max
+                && (assumed.asked == *settings || assumed.settings == self.guards.forwarded(settings))
         })
     }
 
     /// Whom the server serves.
-    pub(crate) fn witness(&self) -> Option<&Witness> {
+    pub(crate) fn witness(&self) -> Option<&Arc<Witness>> {
         self.assumed.as_ref().map(|assumed| &assumed.witness)
     }
 
     /// Whether it could serve again.
     pub(crate) fn is_reusable(&self) -> bool {
         !self.broken && !self.sending && self.owed == 0 && self.status == TransactionStatus::Idle && !self.holds_cursors
+    }
+
+    /// Nobody uses it for a while.
+    pub(crate) fn rest(&mut self) {
+        self.frames.rest();
     }
 
     /// Every cursor has been closed.
@@ -282,6 +284,17 @@ impl Connection {
 
     /// The next part of the answer. Safe to drop: everything read stays here.
     pub(crate) async fn next(&mut self) -> Result<Batch, Error> {
+        loop {
+            if let Some(batch) = self.at_hand()? {
+                return Ok(batch);
+            }
+            let filled = self.frames.fill().await;
+            filled.map_err(|error| self.broken(error))?;
+        }
+    }
+
+    /// The next part of the answer, if it has been read.
+    pub(crate) fn at_hand(&mut self) -> Result<Option<Batch>, Error> {
         if self.owed == 0 {
             return Err(self.lost("nothing runs on this connection"));
         }
@@ -289,16 +302,18 @@ impl Connection {
             let copied = self.copying == Some(Copying::Under);
             let in_runs = if copied { backend::COPY_DATA_TAG } else { backend::DATA_ROW_TAG };
             match self.frames.run_of(in_runs) {
-                Ok(Some((frames, _))) if copied => return Ok(Batch::Copied(frames)),
-                Ok(Some((frames, rows))) => return Ok(Batch::Rows { frames, rows }),
+                Ok(Some((frames, _))) if copied => return Ok(Some(Batch::Copied(frames))),
+                Ok(Some((frames, rows))) => return Ok(Some(Batch::Rows { frames, rows })),
                 Ok(None) => {}
                 Err(error) => return Err(self.broken(error)),
             }
-            let (tag, frame) = self.frame_or_run(in_runs).await?;
-            // A row is left in the inbox and taken with its neighbours.
-            let Some(frame) = frame else { continue };
+            let frame = match self.frames.frame() {
+                Ok(frame) => frame,
+                Err(error) => return Err(self.broken(error)),
+            };
+            let Some((tag, frame)) = frame else { return Ok(None) };
             if let Some(batch) = self.take_or_break(tag, frame)? {
-                return Ok(batch);
+                return Ok(Some(batch));
             }
         }
     }
@@ -359,9 +374,12 @@ impl Connection {
 
     /// Applies changed settings; in a transaction they may be rolled back, so the next to come starts afresh.
     pub(crate) async fn apply(&mut self, settings: &SessionSettings) -> Result<(), Error> {
+        let Some(assumed) = &self.assumed else { return Err(self.lost("nobody is signed in on this connection")) };
+        if assumed.asked == *settings {
+            return Ok(());
+        }
         let guards = Arc::clone(&self.guards);
         let wanted = guards.forwarded(settings);
-        let Some(assumed) = &self.assumed else { return Err(self.lost("nobody is signed in on this connection")) };
         if assumed.settings == wanted {
             return Ok(());
         }
@@ -381,7 +399,7 @@ impl Connection {
         self.run(&steps, &mut |_, _| Ok(())).await.map_err(|failed| failed.error)?;
         let open = self.status != TransactionStatus::Idle;
         if let Some(assumed) = &mut self.assumed {
-            assumed.settings = wanted;
+            (assumed.asked, assumed.settings) = (settings.clone(), wanted);
             assumed.uncertain |= open;
         }
         Ok(())
@@ -436,19 +454,6 @@ impl Connection {
     async fn frame(&mut self) -> Result<(u8, BytesMut), Error> {
         let frame = self.frames.wait_for_frame().await;
         frame.map_err(|error| self.broken(error))
-    }
-
-    /// The next frame that is not one of those that come in runs; or nothing, once the inbox begins with a whole one.
-    async fn frame_or_run(&mut self, in_runs: u8) -> Result<(u8, Option<BytesMut>), Error> {
-        loop {
-            match self.frames.frame_unless(in_runs) {
-                Ok(Some((tag, frame))) => return Ok((tag, frame)),
-                Ok(None) => {}
-                Err(error) => return Err(self.broken(error)),
-            }
-            let filled = self.frames.fill().await;
-            filled.map_err(|error| self.broken(error))?;
-        }
     }
 
     /// [`Connection::take`], after which only an error of the statement leaves the connection good.

@@ -12,8 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::transport::Stream;
 use crate::{Error, ServerMessage};
 
-/// How much is read at a time, and so about how large a batch of rows is.
-const READ_BYTES: usize = 64 << 10;
+/// How much is read at a time, and so about how large a batch of rows is: at first, and at most once reads are full.
+const READ_BYTES_MIN: usize = 8 << 10;
+const READ_BYTES_MAX: usize = 64 << 10;
 
 /// The longest frame taken before the login is through: nothing there is long.
 const LOGIN_FRAME_BYTES_MAX: usize = 64 << 10;
@@ -26,6 +27,7 @@ pub(crate) struct Frames {
     stream: Box<dyn Stream>,
     source_name: Arc<str>,
     inbox: BytesMut,
+    read_bytes: usize,
     /// What [`Frames::flush`] will send.
     pub(crate) outbox: BytesMut,
     frame_bytes_max: usize,
@@ -36,7 +38,15 @@ impl Frames {
     /// Wraps a stream on which nothing has been said.
     pub(crate) fn new(stream: Box<dyn Stream>, source_name: Arc<str>, wait_max: Duration) -> Self {
         let frame_bytes_max = LOGIN_FRAME_BYTES_MAX;
-        Self { stream, source_name, inbox: BytesMut::new(), outbox: BytesMut::new(), frame_bytes_max, wait_max }
+        Self {
+            stream,
+            source_name,
+            inbox: BytesMut::new(),
+            read_bytes: READ_BYTES_MIN,
+            outbox: BytesMut::new(),
+            frame_bytes_max,
+            wait_max,
+        }
     }
 
     /// Takes longer frames from now on.
@@ -69,14 +79,6 @@ impl Frames {
         })
     }
 
-    /// The next frame with its type; the type alone if it is one of `left`, which stay.
-    pub(crate) fn frame_unless(&mut self, left: u8) -> Result<Option<(u8, Option<BytesMut>)>, Error> {
-        match self.header(0)? {
-            Some((tag, length)) if tag == left && length <= self.inbox.len() => Ok(Some((tag, None))),
-            _ => Ok(self.frame()?.map(|(tag, frame)| (tag, Some(frame)))),
-        }
-    }
-
     /// The next frame, waiting for it.
     pub(crate) async fn wait_for_frame(&mut self) -> Result<(u8, BytesMut), Error> {
         loop {
@@ -89,10 +91,15 @@ impl Frames {
 
     /// Reads more. Safe to drop: what has been read is in the inbox.
     pub(crate) async fn fill(&mut self) -> Result<(), Error> {
-        self.inbox.reserve(READ_BYTES);
+        self.inbox.reserve(self.read_bytes);
         match tokio::time::timeout(self.wait_max, self.stream.read_buf(&mut self.inbox)).await {
             Ok(Ok(0)) => Err(self.lost("the server closed the connection")),
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(read)) => {
+                if read >= self.read_bytes {
+                    self.read_bytes = (self.read_bytes * 2).min(READ_BYTES_MAX);
+                }
+                Ok(())
+            }
             Ok(Err(error)) => Err(self.lost(error)),
             Err(_) => Err(self.lost(format!("the server was silent for {} s", self.wait_max.as_secs()))),
         }
@@ -101,13 +108,20 @@ impl Frames {
     /// Reads what has already arrived, if anything has.
     pub(crate) fn fill_now(&mut self) -> Result<(), Error> {
         use futures_util::FutureExt as _;
-        self.inbox.reserve(READ_BYTES);
+        self.inbox.reserve(READ_BYTES_MIN);
         // Unlike a timeout of nothing, this never waits; dropping the read loses no bytes.
         match self.stream.read_buf(&mut self.inbox).now_or_never() {
             None => Ok(()),
             Some(Ok(0)) => Err(self.lost("the server closed the connection")),
             Some(Ok(_)) => Ok(()),
             Some(Err(error)) => Err(self.lost(error)),
+        }
+    }
+
+    /// Gives back the memory of a large answer.
+    pub(crate) fn rest(&mut self) {
+        if self.inbox.is_empty() && self.read_bytes > READ_BYTES_MIN {
+            (self.inbox, self.read_bytes) = (BytesMut::new(), READ_BYTES_MIN);
         }
     }
 
@@ -144,7 +158,7 @@ impl Frames {
             // What is still under way is read and dropped, so that the server is not held up by a full pipe.
             loop {
                 self.inbox.clear();
-                self.inbox.reserve(READ_BYTES);
+                self.inbox.reserve(READ_BYTES_MAX);
                 if self.stream.read_buf(&mut self.inbox).await? == 0 {
                     return std::io::Result::Ok(());
                 }

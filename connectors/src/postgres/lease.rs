@@ -23,7 +23,7 @@ pub(crate) struct PostgresLease {
     source_name: Arc<str>,
     /// Both are there until the lease is dropped.
     held: Option<(Pooled, Slot)>,
-    witness: Witness,
+    witness: Arc<Witness>,
     cancel: Arc<CancelHandle>,
 }
 
@@ -87,7 +87,7 @@ impl PostgresLease {
 }
 
 impl Lease for PostgresLease {
-    fn witness(&self) -> &Witness {
+    fn witness(&self) -> &Arc<Witness> {
         &self.witness
     }
 
@@ -101,6 +101,11 @@ impl Lease for PostgresLease {
 
     fn next(&mut self) -> BoxFuture<'_, Result<Batch, Error>> {
         Box::pin(self.next_batch())
+    }
+
+    fn at_hand(&mut self) -> Result<Option<Batch>, Error> {
+        let batch = self.connection()?.at_hand();
+        batch.map_err(|error| self.explained(error))
     }
 
     fn control<'a>(&'a mut self, control: &'a Control) -> BoxFuture<'a, Result<(), Error>> {

@@ -44,7 +44,7 @@ use frames::Frames;
 use handshake::Login;
 use lease::PostgresLease;
 use persona::{Key, Persona};
-use pool::{Pool, Pooled};
+use pool::{Pool, Pooled, Slot};
 use settings::Guards;
 use transport::{ChildHandle, Transport};
 
@@ -59,12 +59,22 @@ pub struct Postgres {
     transport: Arc<Transport>,
     guards: Arc<Guards>,
     pool: Arc<Pool>,
+    service: Option<Service>,
+}
+
+/// The login of the settings.
+struct Service {
+    user: Arc<str>,
+    /// The SHA-256 of its password.
+    digest: [u8; 32],
 }
 
 /// What one person signs in with.
 struct Credential<'a> {
     persona: Persona,
     secret: Option<&'a Secret>,
+    /// The secret's SHA-256.
+    digest: [u8; 32],
     expires_at: Option<i64>,
 }
 
@@ -87,7 +97,9 @@ impl Postgres {
     fn with(name: SourceName, config: Config, transport: Arc<Transport>, guards: Guards) -> Self {
         let source_name: Arc<str> = name.as_str().into();
         let pool = Arc::new(Pool::new(Arc::clone(&source_name), &config));
-        Self { name, guards: Arc::new(guards), pool, source_name, config, transport }
+        let digest = digest(config.password.as_ref());
+        let service = config.user.as_deref().map(|user| Service { user: user.into(), digest });
+        Self { name, guards: Arc::new(guards), pool, service, source_name, config, transport }
     }
 
     async fn lease(&self, caller: &Caller, settings: &SessionSettings) -> Result<PostgresLease, Error> {
@@ -104,17 +116,10 @@ impl Postgres {
         settings: &SessionSettings,
     ) -> Result<PostgresLease, Error> {
         let slot = self.pool.enter(key).await?;
-        let source = self.source_name.to_string();
+        // What is rare is boxed, so that what is usual is small.
         let pooled = match slot.take_idle().await {
-            Some(pooled) => {
-                metrics::counter!("passgate_pool_hits_total", "source" => source).increment(1);
-                self.hand_over(pooled, &credential.persona, settings).await?
-            }
-            None => {
-                metrics::counter!("passgate_pool_misses_total", "source" => source).increment(1);
-                slot.make_room().await;
-                self.connect(credential, settings).await?
-            }
+            Some(pooled) => self.hand_over(pooled, &credential.persona, settings).await?,
+            None => Box::pin(self.connect_instead(&slot, credential, settings)).await?,
         };
         PostgresLease::new(Arc::clone(&self.source_name), pooled, slot)
     }
@@ -127,11 +132,20 @@ impl Postgres {
         settings: &SessionSettings,
     ) -> Result<Pooled, Error> {
         let witness_max = Duration::from_secs(self.config.witness_seconds_max);
-        let wanted = pooled.connection.guards().forwarded(settings);
-        if !pooled.connection.is_just_so(persona, &wanted, witness_max) {
-            self.in_time(pooled.connection.assume(persona, settings)).await?;
+        if !pooled.connection.is_just_so(persona, settings, witness_max) {
+            Box::pin(self.in_time(pooled.connection.assume(persona, settings))).await?;
         }
         Ok(pooled)
+    }
+
+    async fn connect_instead(
+        &self,
+        slot: &Slot,
+        credential: &Credential<'_>,
+        settings: &SessionSettings,
+    ) -> Result<Pooled, Error> {
+        slot.make_room().await;
+        self.connect(credential, settings).await
     }
 
     async fn connect(&self, credential: &Credential<'_>, settings: &SessionSettings) -> Result<Pooled, Error> {
@@ -141,7 +155,7 @@ impl Postgres {
         self.in_time(connection.assume(&credential.persona, settings)).await?;
         metrics::histogram!("passgate_backend_connect_seconds", "source" => self.source_name.to_string())
             .record(started.elapsed());
-        Ok(Pooled { connection, target, expires_at: credential.expires_at })
+        Ok(Pooled { connection: Box::new(connection), target, expires_at: credential.expires_at })
     }
 
     async fn sign_in(&self, credential: &Credential<'_>) -> Result<(Connection, Target), Error> {
@@ -183,15 +197,15 @@ impl Postgres {
             AuthMode::Impersonate => {
                 let mut service = self.service()?;
                 let role = role()?;
-                if role == service.persona.user {
+                if *role == *service.persona.user {
                     let cause = format!("\"{role}\" is the gateway's own login");
                     return Err(Error::NoRole { source_name: self.source_name.to_string(), cause });
                 }
-                service.persona.impersonated = Some((self.config.impersonation.statement, role));
+                service.persona.impersonated = Some((self.config.impersonation.statement, role.into()));
                 Ok(service)
             }
             AuthMode::Token => {
-                let persona = self.persona(role()?);
+                let persona = self.persona(role()?.into());
                 let token = caller.token.as_deref();
                 let token =
                     token.ok_or_else(|| persona.refused("this sign-in left no token to use here".to_owned()))?;
@@ -199,21 +213,26 @@ impl Postgres {
                 if expires_at.is_some_and(|end| end <= pool::now()) {
                     return Err(persona.refused("the token has expired; sign in again".to_owned()));
                 }
-                Ok(Credential { persona, secret: Some(token), expires_at })
+                Ok(Credential { persona, secret: Some(token), digest: digest(Some(token)), expires_at })
             }
         }
     }
 
     /// The service login.
     fn service(&self) -> Result<Credential<'_>, Error> {
-        let user = self.config.user.clone();
-        let user = user.ok_or_else(|| Error::NoCrawlLogin { source_name: self.source_name.to_string() })?;
-        Ok(Credential { persona: self.persona(user), secret: self.config.password.as_ref(), expires_at: None })
+        let none = || Error::NoCrawlLogin { source_name: self.source_name.to_string() };
+        let Service { user, digest } = self.service.as_ref().ok_or_else(none)?;
+        Ok(Credential {
+            persona: self.persona(Arc::clone(user)),
+            secret: self.config.password.as_ref(),
+            digest: *digest,
+            expires_at: None,
+        })
     }
 
-    fn persona(&self, user: String) -> Persona {
+    fn persona(&self, user: Arc<str>) -> Persona {
         Persona {
-            source_name: self.source_name.to_string(),
+            source_name: Arc::clone(&self.source_name),
             user,
             impersonated: None,
             superuser_allowed: self.config.dangerously_allow_superuser,
@@ -267,10 +286,14 @@ impl Postgres {
 impl Credential<'_> {
     /// Whose connection it is that this makes.
     fn key(&self, tenant: Tenant, person: PersonName) -> Key {
-        let role = self.persona.impersonated.as_ref().map_or(&self.persona.user, |(_, role)| role).clone();
-        let credential = Sha256::digest(self.secret.map_or("", Secret::expose)).into();
-        Key { tenant, person, role, credential }
+        let role = self.persona.impersonated.as_ref().map_or(&self.persona.user, |(_, role)| role);
+        Key { tenant, person, role: Arc::clone(role), credential: self.digest }
     }
+}
+
+/// What tells one secret from another.
+fn digest(secret: Option<&Secret>) -> [u8; 32] {
+    Sha256::digest(secret.map_or("", Secret::expose)).into()
 }
 
 /// The key of a connection that is never anybody's: nobody has this tenant and name.

@@ -1,5 +1,6 @@
 //! Who a connection should be, and the comparison with whom the server says it serves.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use passgate_policy::{PersonName, Tenant};
@@ -11,11 +12,11 @@ use crate::{Error, SessionSettings, Witness};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Persona {
     /// The source's name, for errors.
-    pub(crate) source_name: String,
+    pub(crate) source_name: Arc<str>,
     /// The login's name.
-    pub(crate) user: String,
+    pub(crate) user: Arc<str>,
     /// The role to take on after the login, and how.
-    pub(crate) impersonated: Option<(Impersonation, String)>,
+    pub(crate) impersonated: Option<(Impersonation, Arc<str>)>,
     /// Whether that role may be a superuser.
     pub(crate) superuser_allowed: bool,
 }
@@ -28,7 +29,7 @@ pub(crate) struct Key {
     /// The person.
     pub(crate) person: PersonName,
     /// The role the person has here.
-    pub(crate) role: String,
+    pub(crate) role: Arc<str>,
     /// The SHA-256 of the secret that the login was made with.
     pub(crate) credential: [u8; 32],
 }
@@ -36,10 +37,12 @@ pub(crate) struct Key {
 /// Who a connection is, as witnessed, and what is set on it.
 pub(crate) struct Assumed {
     /// The server's answer.
-    pub(crate) witness: Witness,
+    pub(crate) witness: Arc<Witness>,
     /// When it was given.
     pub(crate) witnessed_at: Instant,
-    /// The settings of the session.
+    /// What the session asked for.
+    pub(crate) asked: SessionSettings,
+    /// What of that is set.
     pub(crate) settings: SessionSettings,
     /// Whether a roll-back may have undone them.
     pub(crate) uncertain: bool,
@@ -62,12 +65,7 @@ impl Persona {
     }
 
     /// Takes the server's answer if it is the right one.
-    pub(crate) fn compare(
-        &self,
-        source_name: &str,
-        answer: &[String],
-        settings: SessionSettings,
-    ) -> Result<Assumed, Error> {
+    pub(crate) fn compare(&self, source_name: &str, answer: &[String]) -> Result<Witness, Error> {
         let [session_user, current_user, is_superuser] = answer else {
             let cause = "it did not say whom it serves".to_owned();
             return Err(Error::Protocol { source_name: source_name.to_owned(), cause });
@@ -85,13 +83,12 @@ impl Persona {
             let cause = format!("\"{}\" is a superuser there, for whom no rule of the source holds", current_user);
             return Err(Error::NoRole { source_name: source_name.to_owned(), cause });
         }
-        Ok(Assumed { witness, witnessed_at: Instant::now(), settings, uncertain: false })
+        Ok(witness)
     }
 
     /// The server does not let us be the person.
     pub(crate) fn refused(&self, cause: String) -> Error {
-        let role = self.impersonated.as_ref().map_or(&self.user, |(_, role)| role).clone();
-        Error::SignIn { source_name: self.source_name.clone(), role, cause }
+        Error::SignIn { source_name: self.source_name.to_string(), role: self.role().to_owned(), cause }
     }
 
     /// The role whose rights hold in the end.
@@ -105,7 +102,7 @@ impl Persona {
             Some((Impersonation::SessionAuthorization, role)) => (role, role),
             Some((Impersonation::Role, role)) => (&self.user, role),
         };
-        Witness { session_user: session_user.clone(), current_user: current_user.clone() }
+        Witness { session_user: session_user.to_string(), current_user: current_user.to_string() }
     }
 }
 
@@ -128,9 +125,9 @@ mod tests {
 
     fn persona(how: Impersonation) -> Persona {
         Persona {
-            source_name: "w".to_owned(),
-            user: "svc".to_owned(),
-            impersonated: Some((how, "al\"ice".to_owned())),
+            source_name: "w".into(),
+            user: "svc".into(),
+            impersonated: Some((how, "al\"ice".into())),
             superuser_allowed: false,
         }
     }
@@ -147,8 +144,7 @@ mod tests {
 
     #[test]
     fn only_the_right_answer_is_taken() {
-        let none = SessionSettings::default;
-        let compare = |how, answer: Vec<String>| persona(how).compare("w", &answer, none()).map(|_| ());
+        let compare = |how, answer: Vec<String>| persona(how).compare("w", &answer).map(drop);
         assert!(compare(Impersonation::SessionAuthorization, answer("al\"ice", "al\"ice", "off")).is_ok());
         assert!(compare(Impersonation::Role, answer("svc", "al\"ice", "off")).is_ok());
         let still = compare(Impersonation::Role, answer("svc", "svc", "off")).unwrap_err();

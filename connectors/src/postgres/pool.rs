@@ -9,7 +9,7 @@
 //! ```
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use passgate_policy::{PersonName, Tenant};
@@ -34,6 +34,9 @@ pub(crate) struct Pool {
     /// One permit for each connection in use.
     in_use: Arc<Semaphore>,
     state: Mutex<State>,
+    /// How often an idle connection was there to be taken, and how often none.
+    hits: OnceLock<metrics::Counter>,
+    misses: OnceLock<metrics::Counter>,
 }
 
 struct Limits {
@@ -67,8 +70,8 @@ struct Idle {
 
 /// A connection, and what goes with it from lease to lease.
 pub(crate) struct Pooled {
-    /// The connection.
-    pub(crate) connection: Connection,
+    /// The connection; boxed, because it passes through many hands.
+    pub(crate) connection: Box<Connection>,
     /// Where to cancel what it runs.
     pub(crate) target: Target,
     /// When the credential it was made with ends, in seconds since 1970-01-01 UTC.
@@ -98,17 +101,34 @@ impl Pool {
             },
             in_use: Arc::new(Semaphore::new(connections)),
             state: Mutex::new(State::default()),
+            hits: OnceLock::new(),
+            misses: OnceLock::new(),
         }
     }
 
     /// Waits, in turn, for the right to have a connection.
     pub(crate) async fn enter(self: &Arc<Self>, key: Key) -> Result<Slot, Error> {
         self.sweep_from_now_on();
-        let in_use = {
-            let mut state = self.lock();
-            let person = state.person(&key, self.limits.per_person);
-            Arc::clone(&person.in_use)
+        let in_use = Arc::clone(&self.lock().person(&key, self.limits.per_person).in_use);
+        let (person, source) = match self.permits_now(&in_use) {
+            Some(permits) => permits,
+            None => self.permits(in_use).await?,
         };
+        let mut state = self.lock();
+        state.used += 1;
+        state.person(&key, self.limits.per_person).used += 1;
+        drop(state);
+        Ok(Slot { pool: Arc::clone(self), key, _person: person, _source: source })
+    }
+
+    /// The person's permit and the source's, where nobody has to wait for them or waits already.
+    fn permits_now(&self, in_use: &Arc<Semaphore>) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
+        let person = Arc::clone(in_use).try_acquire_owned().ok()?;
+        let source = Arc::clone(&self.in_use).try_acquire_owned().ok()?;
+        Some((person, source))
+    }
+
+    async fn permits(&self, in_use: Arc<Semaphore>) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), Error> {
         let permits = async {
             // The person's own first: whoever waits for themselves holds nothing that others wait for.
             let person = in_use.acquire_owned().await.ok()?;
@@ -116,15 +136,17 @@ impl Pool {
             Some((person, source))
         };
         let waited = Duration::from_millis(self.limits.checkout_ms);
-        let Ok(Some((person, source))) = tokio::time::timeout(waited, permits).await else {
-            metrics::counter!("passgate_pool_busy_total", "source" => self.source_name.to_string()).increment(1);
-            return Err(Error::Busy { source_name: self.source_name.to_string(), waited_ms: self.limits.checkout_ms });
-        };
-        let mut state = self.lock();
-        state.used += 1;
-        state.person(&key, self.limits.per_person).used += 1;
-        drop(state);
-        Ok(Slot { pool: Arc::clone(self), key, _person: person, _source: source })
+        if let Ok(Some(permits)) = tokio::time::timeout(waited, permits).await {
+            return Ok(permits);
+        }
+        metrics::counter!("passgate_pool_busy_total", "source" => self.source_name.to_string()).increment(1);
+        Err(Error::Busy { source_name: self.source_name.to_string(), waited_ms: self.limits.checkout_ms })
+    }
+
+    fn count(&self, counter: &OnceLock<metrics::Counter>, name: &'static str) {
+        // Not before the first use: what counts is installed by then.
+        let counter = counter.get_or_init(|| metrics::counter!(name, "source" => self.source_name.to_string()));
+        counter.increment(1);
     }
 
     fn is_good(&self, pooled: &Pooled) -> bool {
@@ -183,17 +205,22 @@ impl State {
 impl Slot {
     /// The key's own connection that was used last, if it is still good.
     pub(crate) async fn take_idle(&self) -> Option<Pooled> {
-        loop {
-            let mut idle = {
-                let mut state = self.pool.lock();
-                let place = state.idle.iter().rposition(|idle| idle.key == self.key)?;
-                state.idle.remove(place)
-            };
-            if self.pool.is_good(&idle.pooled) && idle.pooled.connection.is_alive() {
+        let pool = &*self.pool;
+        while let Some(mut idle) = self.last_idle() {
+            if pool.is_good(&idle.pooled) && idle.pooled.connection.is_alive() {
+                pool.count(&pool.hits, "passgate_pool_hits_total");
                 return Some(idle.pooled);
             }
-            farewell(vec![idle]).await;
+            Box::pin(farewell(vec![idle])).await;
         }
+        pool.count(&pool.misses, "passgate_pool_misses_total");
+        None
+    }
+
+    fn last_idle(&self) -> Option<Idle> {
+        let mut state = self.pool.lock();
+        let place = state.idle.iter().rposition(|idle| idle.key == self.key)?;
+        Some(state.idle.remove(place))
     }
 
     /// Closes idle connections until one more fits, for the person and for the source.
@@ -217,10 +244,11 @@ impl Slot {
     }
 
     /// Puts a connection by for the same key, if it is good for another use; otherwise hands it back to be closed.
-    pub(crate) fn give_back(&self, pooled: Pooled) -> Option<Pooled> {
+    pub(crate) fn give_back(&self, mut pooled: Pooled) -> Option<Pooled> {
         if !self.pool.is_good(&pooled) || self.pool.limits.idle.is_zero() {
             return Some(pooled);
         }
+        pooled.connection.rest();
         let idle = Idle { key: self.key.clone(), pooled, since: Instant::now() };
         self.pool.lock().idle.push(idle);
         None

@@ -113,7 +113,7 @@ impl Guards {
                 || (TIMEOUTS.contains(&name) && self.shortens(name, value))
         };
         let kept = settings.0.iter().filter(|(name, value)| passes(name, value));
-        SessionSettings(kept.map(|(name, value)| (name.clone(), value.clone())).collect())
+        kept.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
     /// Whether a timeout is one, and below the guard's. 0 would turn it off.
@@ -153,7 +153,7 @@ mod tests {
         }
         let guards = own("5s").within(&[("search_path".into(), "1".into())]);
         assert_eq!(guards.value("search_path"), Some("pg_catalog, pg_temp"));
-        let asked = |value: &str| SessionSettings([("statement_timeout".into(), value.into())].into());
+        let asked = |value: &str| SessionSettings::from_iter([("statement_timeout".into(), value.into())]);
         assert_eq!(guards.forwarded(&asked("4s")), asked("4s"));
         assert_eq!(guards.forwarded(&asked("6s")), SessionSettings::default());
         assert!(guards.at_start().all(|(name, _)| !name.ends_with("_timeout")));
@@ -181,7 +181,7 @@ mod tests {
         ];
         let guards = Guards::new(&Config::default());
         for (name, value, passes) in pairs {
-            let settings = SessionSettings([(name.to_owned(), value.to_owned())].into());
+            let settings = SessionSettings::from_iter([(name.to_owned(), value.to_owned())]);
             assert_eq!(guards.forwarded(&settings) == settings, passes, "{name} = {value}");
         }
     }

@@ -110,7 +110,11 @@ fn record(statement_id: &str, user: &str) -> Record {
         },
         &[],
     );
-    Record { statement_id: statement_id.to_owned(), user: user.to_owned(), ..of_nobody(&nobody) }
+    Record {
+        statement_id: statement_id.to_owned(),
+        asker: Asker::new(&Who { user, tenant: "acme", ..Who::default() }),
+        ..of_nobody(&nobody)
+    }
 }
 
 fn empty() -> Record {

@@ -41,7 +41,7 @@ pub use chain::{Hash, Link, Malformed};
 pub use file::read_key;
 pub use history::{Estimated, RecordedEstimate};
 pub use parameters::Parameters;
-pub use record::{Event, Outcome, Record, RecordedIdentity, Status, TicketNote};
+pub use record::{Asker, Event, Outcome, Record, RecordedIdentity, Status, TicketNote, Who};
 pub use sinks::{Row, SINKS, SinkConfig};
 pub use verify::{Damage, Finding, Report, verify};
 
@@ -267,8 +267,8 @@ impl Audit {
 
     /// The same, written together with what other tasks record at this moment. Dropped halfway, the statement counts as
     /// abandoned.
-    pub async fn open_together(&self, record: Record) -> Result<Receipt, Error> {
-        let fragment = Fragment::new(&record, self.query_bytes_max);
+    pub async fn open_together(&self, record: &Record) -> Result<Receipt, Error> {
+        let fragment = Fragment::new(record, self.query_bytes_max);
         let room = self.journal.reserve(fragment.len().saturating_add(OUTCOME_BYTES))?;
         let (journal, started) = (self.journal.clone(), Instant::now());
         let mut receipt = Receipt(Some(Open { journal, fragment: fragment.clone(), room, witness: None, started }));
@@ -310,15 +310,15 @@ struct Open {
     journal: Arc<Journal>,
     fragment: Fragment,
     room: Arc<Reservation>,
-    witness: Option<Witness>,
+    witness: Option<Arc<Witness>>,
     started: Instant,
 }
 
 impl Receipt {
     /// Adds the identity the source witnessed; called once, after checkout.
-    pub fn witness(&mut self, witness: &Witness) {
+    pub fn witness(&mut self, witness: &Arc<Witness>) {
         if let Some(open) = &mut self.0 {
-            open.witness = Some(witness.clone());
+            open.witness = Some(Arc::clone(witness));
         }
     }
 
@@ -329,7 +329,7 @@ impl Receipt {
 
     fn finish(&mut self, outcome: &Outcome) {
         if let Some(Open { journal, fragment, room, witness, started }) = self.0.take() {
-            journal.tell(fragment.finished(witness.as_ref(), outcome, started.elapsed()), room);
+            journal.tell(fragment.finished(witness.as_deref(), outcome, started.elapsed()), room);
         }
     }
 }

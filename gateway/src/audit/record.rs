@@ -1,17 +1,18 @@
 //! One line of the log: what goes in, how large it may be, and the order of its fields.
 //!
 //! Everything a client can choose the length of is cut here, with a mark saying so, so that a line has a known bound.
-//! The part known before the statement runs is serialised once ([`Fragment`]) and written twice: with `started`, and
-//! again with the outcome, so that every second line is complete on its own.
+//! What a session's records have in common is serialised once for all of them ([`Asker`]), and the part known before the
+//! statement runs once for both of its lines ([`Fragment`]): with `started`, and again with the outcome, so that every
+//! second line is complete on its own.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use passgate_connectors::Witness;
+use passgate_policy::{Revision, SourceName};
 use time::OffsetDateTime;
-use time::format_description::BorrowedFormatItem;
-use time::macros::format_description;
 
 use super::chain::digest;
 use super::history::RecordedEstimate;
@@ -65,42 +66,34 @@ pub enum Status {
 }
 
 /// The part known before a statement runs.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug)]
 pub struct Record {
     /// What happened.
     pub event: Event,
     /// The statement's id: unique, sortable by time. For sign-ins the session's.
     pub statement_id: String,
-    /// The person: as proven, or, for a refused sign-in, as claimed.
-    pub user: String,
-    /// Their tenant.
-    pub tenant: String,
-    /// The session.
-    pub session_id: String,
-    /// How they signed in.
-    pub authentication_method: String,
-    /// The client's address.
-    pub client_address: String,
+    /// Who asks, and in which session.
+    pub asker: Asker,
     /// `application_name`.
     pub application_name: String,
     /// The question in plain language, where the statement came from one.
     pub question: Option<String>,
     /// What the statement is for: `query`, `explain`, `set`, `transaction`, ...
-    pub intent: String,
+    pub intent: Cow<'static, str>,
     /// The source it was meant for.
-    pub source: Option<String>,
+    pub source: Option<SourceName>,
     /// The statement as the client wrote it.
     pub query: Option<Arc<str>>,
     /// Its parameters, as the settings allow.
     pub parameters: Option<Vec<serde_json::Value>>,
     /// What the policy said: `allowed`, `denied`, `not_checked` with why.
-    pub validation: String,
+    pub validation: Cow<'static, str>,
     /// The text sent to the source.
     pub rewritten: Option<Arc<str>>,
     /// Tables referenced.
     pub tables: Arc<[String]>,
     /// The policies in force.
-    pub policy_revision: Option<String>,
+    pub policy_revision: Option<Revision>,
     /// Rules that fired, with file and line.
     pub rules: Arc<[String]>,
     /// What rules in shadow mode would have done.
@@ -111,6 +104,39 @@ pub struct Record {
     pub estimate: Option<RecordedEstimate>,
     /// What else is known of the person; on sign-ins only, which a session's statements point to.
     pub identity: Option<RecordedIdentity>,
+}
+
+/// Who asks, and from where.
+#[derive(Clone, Copy, Debug, Default, serde::Serialize)]
+pub struct Who<'a> {
+    /// The session.
+    #[serde(serialize_with = "clipped")]
+    pub session_id: &'a str,
+    /// The person: as proven, or, for a refused sign-in, as claimed.
+    #[serde(serialize_with = "clipped")]
+    pub user: &'a str,
+    /// Their tenant.
+    #[serde(serialize_with = "clipped")]
+    pub tenant: &'a str,
+    /// How they signed in.
+    #[serde(serialize_with = "clipped")]
+    pub authentication_method: &'a str,
+    /// The client's address.
+    #[serde(serialize_with = "clipped")]
+    pub client_address: &'a str,
+}
+
+/// [`Who`] as every record of a session has it.
+#[derive(Clone, Debug)]
+pub struct Asker(Arc<[u8]>);
+
+impl Asker {
+    /// What is recorded of them.
+    pub fn new(who: &Who<'_>) -> Self {
+        let mut members = Vec::new();
+        push_members(&mut members, who);
+        Self(members.into())
+    }
 }
 
 /// What is recorded of a ticket: both sides of it.
@@ -202,25 +228,54 @@ const LIST_LENGTH_MAX: usize = 1000;
 /// Tickets in one record. There is one for each group of people whose approval a statement needs.
 const TICKETS_MAX: usize = 50;
 
-const TIMESTAMP: &[BorrowedFormatItem<'_>] =
-    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
-
 /// Now, as RFC 3339 with microseconds, in UTC.
 pub(super) fn timestamp() -> String {
-    // Only a year beyond 9999 does not format.
-    OffsetDateTime::now_utc().format(TIMESTAMP).unwrap_or_default()
+    let mut text = Vec::new();
+    push_timestamp(&mut text);
+    String::from_utf8(text).unwrap_or_default()
 }
 
-/// A record, serialised: `"event":"statement", … ,"rules":[]` without braces.
+fn push_timestamp(out: &mut Vec<u8>) {
+    let now = OffsetDateTime::now_utc();
+    let (hour, minute, second, microsecond) = now.to_hms_micro();
+    push_digits(out, now.year().unsigned_abs(), 4);
+    for (separator, part) in
+        [(b'-', u8::from(now.month())), (b'-', now.day()), (b'T', hour), (b':', minute), (b':', second)]
+    {
+        out.push(separator);
+        push_digits(out, part.into(), 2);
+    }
+    out.push(b'.');
+    push_digits(out, microsecond, 6);
+    out.push(b'Z');
+}
+
+fn push_digits(out: &mut Vec<u8>, number: u32, digits: u32) {
+    let digit = |place: u32| (number / 10_u32.pow(place) % 10) as u8;
+    out.extend((0..digits).rev().map(|place| b'0' + digit(place)));
+}
+
+/// A record, serialised: `,"event":"statement", … ,"rules":[]` without braces.
 #[derive(Clone, Debug)]
-pub(super) struct Fragment(Arc<str>);
+pub(super) struct Fragment(Bytes);
 
 /// A line but for its place in the chain: an object without its closing brace.
-pub(super) type Body = Arc<[u8]>;
+pub(super) type Body = Bytes;
+
+/// Room for what most lines have beside the texts of their statement.
+const MEMBERS_BYTES: usize = 1 << 10;
+/// Room for what a line begins with and most end in.
+const ENDS_BYTES: usize = 256;
 
 impl Fragment {
     pub(super) fn new(record: &Record, query_bytes_max: usize) -> Self {
-        Self(members(&Known::new(record, query_bytes_max)).into())
+        let texts = [record.query.as_deref(), record.rewritten.as_deref()];
+        let texts = texts.into_iter().flatten().map(|text| text.len().min(query_bytes_max)).sum::<usize>();
+        let mut members = Vec::with_capacity(MEMBERS_BYTES + texts);
+        push_members(&mut members, &Happened { event: record.event, statement_id: &record.statement_id });
+        members.extend_from_slice(&record.asker.0);
+        push_members(&mut members, &Known::new(record, query_bytes_max));
+        Self(members.into())
     }
 
     pub(super) fn len(&self) -> usize {
@@ -247,7 +302,13 @@ impl Fragment {
     }
 
     fn line(&self, ending: &Ending<'_>) -> Body {
-        format!("{{\"timestamp\":\"{}\",{},{}", timestamp(), self.0, members(ending)).into_bytes().into()
+        let mut line = Vec::with_capacity(self.0.len() + ENDS_BYTES);
+        line.extend_from_slice(b"{\"timestamp\":\"");
+        push_timestamp(&mut line);
+        line.push(b'"');
+        line.extend_from_slice(&self.0);
+        push_members(&mut line, ending);
+        line.into()
     }
 }
 
@@ -258,7 +319,7 @@ pub(super) fn notice(event: &str, error: &str, torn: Option<&str>) -> Body {
         "error": clip(error, ERROR_BYTES_MAX), "torn": torn.map(|text| clip(text, ERROR_BYTES_MAX)),
     });
     let text = notice.to_string();
-    text.strip_suffix('}').unwrap_or(&text).as_bytes().into()
+    text.strip_suffix('}').unwrap_or(&text).to_owned().into()
 }
 
 /// The longest beginning of `text` within `bytes_max`, with a mark where something was cut.
@@ -270,12 +331,17 @@ pub(super) fn clip(text: &str, bytes_max: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{}… [cut: {end} of {} bytes]", text.get(..end).unwrap_or_default(), text.len()))
 }
 
-fn clip_list(list: &[String]) -> Vec<Cow<'_, str>> {
-    let mut kept: Vec<_> = list.iter().take(LIST_LENGTH_MAX).map(|entry| clip(entry, NAME_BYTES_MAX)).collect();
-    if let Some(more) = list.len().checked_sub(LIST_LENGTH_MAX).filter(|more| *more > 0) {
-        kept.push(format!("… and {more} more").into());
-    }
-    kept
+/// A short text, cut where it is not short.
+fn clipped<S: serde::Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&clip(text, NAME_BYTES_MAX))
+}
+
+/// A list of short texts, with a mark where it was cut.
+fn clipped_list<S: serde::Serializer>(list: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    let more = list.len().checked_sub(LIST_LENGTH_MAX).filter(|more| *more > 0);
+    let more = more.map(|more| format!("… and {more} more").into());
+    let kept = list.iter().take(LIST_LENGTH_MAX).map(|entry| clip(entry, NAME_BYTES_MAX));
+    serializer.collect_seq(kept.chain(more))
 }
 
 impl TicketNote {
@@ -291,10 +357,18 @@ impl TicketNote {
     }
 }
 
-fn members(object: &impl serde::Serialize) -> String {
+/// Appends the members of an object to those of another: `,"a":1,"b":2`.
+fn push_members(out: &mut Vec<u8>, object: &impl serde::Serialize) {
+    let start = out.len();
     // Strings, numbers and lists of them: serialising cannot fail.
-    let text = serde_json::to_string(object).unwrap_or_default();
-    text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or_default().to_owned()
+    if serde_json::to_writer(&mut *out, object).is_err() {
+        out.truncate(start);
+        return;
+    }
+    out.pop();
+    if let Some(brace) = out.get_mut(start) {
+        *brace = b',';
+    }
 }
 
 /// Milliseconds with three decimals, as people read them.
@@ -303,17 +377,19 @@ fn milliseconds(duration: Duration) -> f64 {
 }
 
 #[derive(serde::Serialize)]
-struct Known<'a> {
+struct Happened<'a> {
     event: Event,
-    statement_id: Cow<'a, str>,
-    session_id: Cow<'a, str>,
-    user: Cow<'a, str>,
-    tenant: Cow<'a, str>,
-    authentication_method: Cow<'a, str>,
-    client_address: Cow<'a, str>,
-    application_name: Cow<'a, str>,
+    #[serde(serialize_with = "clipped")]
+    statement_id: &'a str,
+}
+
+#[derive(serde::Serialize)]
+struct Known<'a> {
+    #[serde(serialize_with = "clipped")]
+    application_name: &'a str,
     question: Option<Cow<'a, str>>,
-    intent: Cow<'a, str>,
+    #[serde(serialize_with = "clipped")]
+    intent: &'a str,
     source: Option<Cow<'a, str>>,
     query: Option<Cow<'a, str>>,
     /// SHA-256 of the whole text, where `query` is only its beginning.
@@ -324,11 +400,13 @@ struct Known<'a> {
     rewritten: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rewritten_sha256: Option<String>,
-    tables: Vec<Cow<'a, str>>,
+    #[serde(serialize_with = "clipped_list")]
+    tables: &'a [String],
     policy_revision: Option<Cow<'a, str>>,
-    rules: Vec<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    shadow: Vec<Cow<'a, str>>,
+    #[serde(serialize_with = "clipped_list")]
+    rules: &'a [String],
+    #[serde(serialize_with = "clipped_list", skip_serializing_if = "<[_]>::is_empty")]
+    shadow: &'a [String],
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tickets: Vec<TicketNote>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -343,27 +421,20 @@ impl<'a> Known<'a> {
         let text = |text: Option<&'a str>| text.map(|text| clip(text, query_bytes_max));
         let whole = |text: Option<&str>| text.filter(|text| text.len() > query_bytes_max).map(digest);
         Self {
-            event: record.event,
-            statement_id: name(&record.statement_id),
-            session_id: name(&record.session_id),
-            user: name(&record.user),
-            tenant: name(&record.tenant),
-            authentication_method: name(&record.authentication_method),
-            client_address: name(&record.client_address),
-            application_name: name(&record.application_name),
+            application_name: &record.application_name,
             question: text(record.question.as_deref()),
-            intent: name(&record.intent),
-            source: record.source.as_deref().map(name),
+            intent: &record.intent,
+            source: record.source.as_ref().map(SourceName::as_str).map(name),
             query: text(record.query.as_deref()),
             query_sha256: whole(record.query.as_deref()),
             parameters: record.parameters.as_deref(),
             validation: clip(&record.validation, ERROR_BYTES_MAX),
             rewritten: text(record.rewritten.as_deref()),
             rewritten_sha256: whole(record.rewritten.as_deref()),
-            tables: clip_list(&record.tables),
-            policy_revision: record.policy_revision.as_deref().map(name),
-            rules: clip_list(&record.rules),
-            shadow: clip_list(&record.shadow),
+            tables: &record.tables,
+            policy_revision: record.policy_revision.as_ref().map(Revision::as_str).map(name),
+            rules: &record.rules,
+            shadow: &record.shadow,
             tickets: record.tickets.iter().take(TICKETS_MAX).map(TicketNote::clipped).collect(),
             estimate: record.estimate,
             identity: record.identity.as_ref(),
@@ -416,26 +487,30 @@ impl<'a> Witnessed<'a> {
 pub(super) mod tests {
     use super::*;
 
+    pub(crate) const WHO: Who<'static> = Who {
+        session_id: "session-1",
+        user: "analyst_west",
+        tenant: "acme",
+        authentication_method: "oidc",
+        client_address: "127.0.0.1:50000",
+    };
+
     /// A statement as the session would record it.
     pub(crate) fn sample(statement_id: &str, query: &str) -> Record {
         Record {
             event: Event::Statement,
             statement_id: statement_id.to_owned(),
-            user: "analyst_west".to_owned(),
-            tenant: "acme".to_owned(),
-            session_id: "session-1".to_owned(),
-            authentication_method: "oidc".to_owned(),
-            client_address: "127.0.0.1:50000".to_owned(),
+            asker: Asker::new(&WHO),
             application_name: "psql".to_owned(),
             question: None,
-            intent: "query".to_owned(),
-            source: Some("warehouse".to_owned()),
+            intent: "query".into(),
+            source: Some(SourceName::new("warehouse")),
             query: Some(query.into()),
             parameters: None,
-            validation: "allowed".to_owned(),
+            validation: "allowed".into(),
             rewritten: Some(format!("{query} LIMIT 10000").into()),
             tables: ["sales.orders".to_owned()].into(),
-            policy_revision: Some("0123456789abcdef".to_owned()),
+            policy_revision: Some(Revision::new("0123456789abcdef")),
             rules: ["rule \"row_limit\" (rows.json:1)".to_owned()].into(),
             shadow: Arc::default(),
             tickets: Vec::new(),
@@ -504,8 +579,10 @@ pub(super) mod tests {
     fn every_text_a_client_chooses_is_bounded() {
         let long = "x".repeat(1_000_000);
         let mut record = sample("s1", &long);
-        for field in [&mut record.user, &mut record.application_name, &mut record.validation, &mut record.intent] {
-            *field = long.clone();
+        record.asker = Asker::new(&Who { user: &long, tenant: &long, ..WHO });
+        record.application_name = long.clone();
+        for field in [&mut record.validation, &mut record.intent] {
+            *field = long.clone().into();
         }
         record.tables = vec![long.clone(); 2_000].into();
         record.rules = vec![long.clone(); 2_000].into();

@@ -201,7 +201,7 @@ fn order_a_statement_is_recorded_before_it_runs_and_again_when_it_ends() {
     for case in Case::all() {
         let mut receipt = case.audit.open(sample("s1", "SELECT 1")).unwrap();
         assert_eq!(case.steps(), [step("s1", "started")], "{}", case.kind);
-        receipt.witness(&Witness { session_user: "svc".into(), current_user: "analyst_west".into() });
+        receipt.witness(&Arc::new(Witness { session_user: "svc".into(), current_user: "analyst_west".into() }));
         case.audit
             .note(sample("s2", "DROP TABLE t"), Outcome { status: Some(Status::Denied), ..Default::default() })
             .unwrap();

@@ -129,7 +129,7 @@ impl Session<Ready> {
     ) -> Result<Running, Failure> {
         let bind = Bind { result_formats: vec![format(declared)], ..bind.clone() };
         let tables = Arc::clone(&record.tables);
-        let mut running = self.run(permission, &bind, record).await?;
+        let mut running = self.run(permission, &bind, &record).await?;
         self.keep_everything(&mut running).await?;
         let answer = Answer::new(std::mem::take(&mut running.kept), declared).map_err(|error| {
             let failure = Failure::from(error);
@@ -149,7 +149,7 @@ impl Session<Ready> {
         standing: Standing,
         record: Record,
     ) -> Result<Running, Failure> {
-        let receipt = self.services.audit.open_together(record).await.map_err(Failure::statement)?;
+        let receipt = self.services.audit.open_together(&record).await.map_err(Failure::statement)?;
         let mut running = Running::recorded(receipt, Some(standing));
         let answer = self.state.cursors.answer(&fetch.cursor);
         let fetched =

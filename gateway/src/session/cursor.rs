@@ -197,7 +197,7 @@ impl Session<Ready> {
             return self.fetch_kept(fetch, &bind.result_formats, permission.standing, record).await;
         }
         let before = self.state.cursors.find(&fetch.cursor)?.position;
-        let mut running = self.run(permission, &bind, record).await?;
+        let mut running = self.run(permission, &bind, &record).await?;
         running.reads(Reading { name: fetch.cursor.clone(), direction: fetch.direction, before });
         Ok(running)
     }
@@ -210,16 +210,16 @@ impl Session<Ready> {
         // The same request, at another time.
         Arc::make_mut(&mut cursor.standing.terms).request.facts.now = now;
         record.tables.clone_from(&cursor.tables);
-        record.policy_revision = Some(policies.revision().to_string());
+        record.policy_revision = Some(policies.revision().clone());
         let Decision::Allow(permit) = decide(&policies, &cursor.standing.request_under(&policies)) else {
-            record.validation = "denied".to_owned();
+            record.validation = "denied".into();
             return Err(Error::Revoked.into());
         };
         if !cursor.standing.demands_the_same(permit.obligations()) {
-            record.validation = "denied".to_owned();
+            record.validation = "denied".into();
             return Err(Error::Revoked.into());
         }
-        record.validation = "allowed".to_owned();
+        record.validation = "allowed".into();
         record.rules = permit.fired().iter().map(ToString::to_string).collect();
         let mut standing = cursor.standing.clone();
         Arc::make_mut(&mut standing.terms).revision = permit.revision().clone();
@@ -329,7 +329,7 @@ impl Session<Ready> {
     }
 
     /// Whom the connection of held cursors serves.
-    pub(super) fn held_witness(&self) -> Option<&Witness> {
+    pub(super) fn held_witness(&self) -> Option<&Arc<Witness>> {
         self.state.held.as_ref().map(Lease::witness)
     }
 }

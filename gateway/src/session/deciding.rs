@@ -97,7 +97,7 @@ impl Session<Ready> {
                 Answer::Known(allowed) => (allowed, Vec::new()),
                 Answer::Allowed(answer) => Box::pin(self.allowed(*answer, sought, record)).await?,
                 Answer::Held(waiting) => {
-                    self.hold(&waiting, record).await?;
+                    Box::pin(self.hold(&waiting, record)).await?;
                     continue;
                 }
             };
@@ -186,13 +186,12 @@ impl Session<Ready> {
         Ok((Some(shadowed), Some(values)))
     }
 
-    /// Resolves names and asks the policy, as often as it wants to be asked in another way.
+    /// What the policy says, as it said before if the same was asked.
     async fn decide(&mut self, sought: Sought<'_>, record: &mut Record) -> Result<Answer, Failure> {
         let services = self.services.clone();
-        let (source, caller) = (self.state.source.clone(), self.state.caller.clone());
         let policies = services.policies.borrow().clone();
-        record.policy_revision = Some(policies.revision().to_string());
-        let model = self.attended(services.sources.model(&source, &caller, &policies)).await?;
+        record.policy_revision = Some(policies.revision().clone());
+        let model = self.model(&policies).await?;
         let (context, now) = (self.context().await, now());
         let question = Question {
             statement: Arc::clone(sought.statement),
@@ -202,9 +201,32 @@ impl Session<Ready> {
             context,
             minute: now.div_euclid(60),
         };
-        if let Some(allowed) = services.seen.answer(&question) {
-            return Ok(Answer::Known(allowed));
+        match services.seen.answer(&question) {
+            Some(allowed) => Ok(Answer::Known(allowed)),
+            None => Box::pin(self.decide_anew(question, policies, sought, record)).await,
         }
+    }
+
+    /// What the source holds, as these policies see it.
+    async fn model(&mut self, policies: &Arc<PolicySet>) -> Result<Arc<Model>, Failure> {
+        let (services, source, caller) = (self.services.clone(), self.state.source.clone(), self.state.caller.clone());
+        if let Some(model) = services.sources.model_at_hand(&source, policies) {
+            return Ok(model);
+        }
+        let model = Box::pin(services.sources.model(&source, &caller, policies));
+        Ok(self.attended(model).await?)
+    }
+
+    /// Resolves names and asks the policy, as often as it wants to be asked in another way.
+    async fn decide_anew(
+        &mut self,
+        question: Question,
+        policies: Arc<PolicySet>,
+        sought: Sought<'_>,
+        record: &mut Record,
+    ) -> Result<Answer, Failure> {
+        let services = self.services.clone();
+        let (source, caller) = (self.state.source.clone(), self.state.caller.clone());
         let model = Arc::clone(&question.model);
         let mut facts = self.facts().await;
         let (schemas, known) = (question.schemas.clone(), facts.clone());
@@ -338,10 +360,10 @@ impl Session<Ready> {
         let record = Record {
             event: Event::Estimate,
             rewritten: Some(query.query().shown().into()),
-            validation: "allowed".to_owned(),
+            validation: "allowed".into(),
             ..held.clone()
         };
-        let receipt = services.audit.open_together(record).await.map_err(Failure::statement)?;
+        let receipt = services.audit.open_together(&record).await.map_err(Failure::statement)?;
         let mut running = Running::recorded(receipt, None);
         let snapshot = model.snapshot();
         let bytes_of =
@@ -472,7 +494,7 @@ fn undecided() -> Failure {
 }
 
 fn deny(reasons: Reasons, record: &mut Record) -> Failure {
-    record.validation = "denied".to_owned();
+    record.validation = "denied".into();
     record.rules = reasons.iter().map(|reason| reason.rule.to_string()).collect();
     Error::Denied(Box::new(reasons)).into()
 }

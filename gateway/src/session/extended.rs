@@ -313,7 +313,7 @@ impl Session<Ready> {
     /// Ends a portal, if there is one of this name.
     pub(super) async fn close_portal(&mut self, name: &str) -> Result<(), Failure> {
         match self.state.portals.remove(name) {
-            Some(portal) => self.end_portal(portal).await,
+            Some(portal) => Box::pin(self.end_portal(portal)).await,
             None => Ok(()),
         }
     }

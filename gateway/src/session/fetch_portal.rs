@@ -36,7 +36,7 @@ impl Session<Ready> {
         asked: Asked<'_>,
         mut record: Record,
     ) -> Result<Running, Failure> {
-        record.validation = "not_checked: part of a statement that was".to_owned();
+        record.validation = "not_checked: part of a statement that was".into();
         let (batches, rows) = match self.part_of_portal(fetch, asked).await {
             Ok(part) => part,
             Err(failure) => return Err(self.note(record, failure)),

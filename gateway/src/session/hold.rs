@@ -74,7 +74,7 @@ impl Session<Ready> {
     /// Holds a statement: refuses it with its ticket, or, where the session says so, waits until it is worth asking the
     /// policy again.
     pub(super) async fn hold(&mut self, waiting: &Waiting, record: &mut Record) -> Result<(), Failure> {
-        "held".clone_into(&mut record.validation);
+        record.validation = "held".into();
         record.rewritten = None;
         record.rules = waiting.hold.iter().map(|approval| approval.rule.to_string()).collect();
         let services = self.services.clone();
@@ -135,7 +135,7 @@ impl Session<Ready> {
         if grants.is_empty() {
             return Ok(Some(Vec::new()));
         }
-        let used = self.services.approvals.use_grants(grants, record).await.map_err(failed)?;
+        let used = Box::pin(self.services.approvals.use_grants(grants, record)).await.map_err(failed)?;
         if let Some(used) = &used {
             record.tickets = used.iter().map(approvals::note_of).collect();
         }
@@ -144,9 +144,11 @@ impl Session<Ready> {
 
     /// Gives back what a statement has used that was not sent to its source. Where that fails, the approval is lost, and
     /// nothing else.
-    pub(super) async fn give_back(&mut self, used: &[Ticket], record: Option<&Record>) {
-        let Some(record) = record.filter(|_| !used.is_empty()) else { return };
-        if let Err(error) = self.services.approvals.give_back(used, record).await {
+    pub(super) async fn give_back(&mut self, used: &[Ticket], record: &Record) {
+        if used.is_empty() {
+            return;
+        }
+        if let Err(error) = Box::pin(self.services.approvals.give_back(used, record)).await {
             approvals::log(&error, "the use of a grant cannot be given back");
         }
     }
@@ -154,8 +156,8 @@ impl Session<Ready> {
     /// Whether the person never read this source before; asked of the store once in a session.
     pub(super) async fn is_first_access(&mut self) -> Option<bool> {
         if self.state.accessed.is_none() {
-            let found = self.services.store.has_accessed(&self.state.caller.identity, &self.state.source).await;
-            match found {
+            let found = self.services.store.has_accessed(&self.state.caller.identity, &self.state.source);
+            match Box::pin(found).await {
                 Ok(found) => self.state.accessed = Some(found),
                 // A rule that asks learns that it is not known.
                 Err(error) => tracing::error!(error = %error.cause(), "cannot tell whether this is a first access"),
@@ -170,7 +172,7 @@ impl Session<Ready> {
             return;
         }
         let (identity, source) = (&self.state.caller.identity, &self.state.source);
-        match self.services.store.note_access(identity, source, now()).await {
+        match Box::pin(self.services.store.note_access(identity, source, now())).await {
             Ok(()) => self.state.accessed = Some(true),
             Err(error) => tracing::error!(error = %error.cause(), "a first access cannot be remembered"),
         }
@@ -186,7 +188,7 @@ fn binding(request: &Request, parameters: String, record: &Record) -> Binding {
         source: request.source.clone(),
         statement: request.statement.0.iter().map(|byte| format!("{byte:02x}")).collect(),
         parameters,
-        revision: record.policy_revision.clone().unwrap_or_default(),
+        revision: record.policy_revision.as_ref().map(ToString::to_string).unwrap_or_default(),
         estimate: estimate_key(&request.facts.estimate, record.estimate),
     }
 }

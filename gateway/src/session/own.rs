@@ -37,7 +37,7 @@ impl Answer {
 impl Session<Ready> {
     /// Answers a statement and records that.
     pub(super) async fn answer(&mut self, statement: &Statement, mut record: Record) -> Result<Running, Failure> {
-        record.validation = "not_checked: answered by the gateway".to_owned();
+        record.validation = "not_checked: answered by the gateway".into();
         if let Kind::ShowAll = statement.kind
             && let Err(failure) = self.may(StatementKind::ShowAll, &mut record).await
         {

@@ -1,6 +1,6 @@
 //! A session that takes statements: one message at a time, each to the protocol it belongs to.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use passgate_connectors::{Batch, Caller};
@@ -14,10 +14,11 @@ use super::deciding::Known;
 use super::error::{End, Error, Failure};
 use super::prepared::{Portal, PortalState, Portals, Statements};
 use super::relay::Running;
-use super::settings::Settings;
+use super::settings::{Reported, Settings};
 use super::shadowed::KnownNumbers;
 use super::transaction::Block;
 use super::{Session, Shutdown, measure};
+use crate::audit::Asker;
 use crate::sources::Lease;
 
 /// How much of a statement that its client ended is read, and for how long, before it is cancelled.
@@ -28,6 +29,8 @@ const LEFT_WAIT_MAX: Duration = Duration::from_millis(10);
 pub(super) struct Ready {
     /// Who asks.
     pub(super) caller: Caller,
+    /// The same, as it is recorded.
+    pub(super) asker: Asker,
     /// What they ask.
     pub(super) source: SourceName,
     /// The source's version when the session began.
@@ -35,7 +38,7 @@ pub(super) struct Ready {
     /// What SET and the start-up packet said.
     pub(super) settings: Settings,
     /// What the client was last told of it.
-    pub(super) reported: BTreeMap<&'static str, String>,
+    pub(super) reported: Reported,
     /// Prepared statements.
     pub(super) statements: Statements,
     /// Portals.
@@ -155,12 +158,15 @@ impl Session<Ready> {
     /// Reports settings that have changed since the last time.
     fn report_settings(&mut self) {
         let now = self.state.settings.reported();
-        for (name, value) in &now {
+        if Arc::ptr_eq(now, &self.state.reported) {
+            return;
+        }
+        for (name, value) in &**now {
             if self.state.reported.get(name) != Some(value) {
                 self.channel.send(&Backend::ParameterStatus { name, value });
             }
         }
-        self.state.reported = now;
+        self.state.reported = Arc::clone(now);
     }
 
     /// Ends every portal.

@@ -204,7 +204,7 @@ impl Running {
     }
 
     /// Takes note of whom the source serves.
-    pub(super) fn witnessed(&mut self, witness: &Witness) {
+    pub(super) fn witnessed(&mut self, witness: &Arc<Witness>) {
         if let Some(receipt) = &mut self.receipt {
             receipt.witness(witness);
         }
@@ -247,11 +247,26 @@ impl Running {
             (Feed::Own(lease), _) | (Feed::Pinned, Some(lease)) => lease.next().await,
             (Feed::Pinned, None) | (Feed::Over, _) => return Ok(Batch::Done { tag: String::new() }),
         };
+        self.note_end(&batch);
+        batch
+    }
+
+    /// The next batch, if it is kept or has been read from a connection of the statement's own.
+    fn at_hand(&mut self) -> Option<Result<Batch, SourceError>> {
+        if let Some(batch) = self.kept.pop_front() {
+            return Some(Ok(batch));
+        }
+        let Feed::Own(lease) = &mut self.feed else { return None };
+        let batch = lease.at_hand()?;
+        self.note_end(&batch);
+        Some(batch)
+    }
+
+    fn note_end(&mut self, batch: &Result<Batch, SourceError>) {
         if matches!(batch, Ok(Batch::Done { .. }) | Err(SourceError::Server(_))) {
             // Gives the connection back before the client has read the end.
             self.feed = Feed::Over;
         }
-        batch
     }
 
     /// How many bytes of rows are kept.
@@ -376,7 +391,7 @@ impl Session<Ready> {
         let reached = self.relay_batches(running, wanted).await;
         if let Err(failure) = &reached {
             running.fail(failure);
-            self.stop_pinned(running).await;
+            Box::pin(self.stop_pinned(running)).await;
             running.feed = Feed::Over;
         }
         reached.map_err(|failure| match &running.query {
@@ -507,9 +522,12 @@ impl Session<Ready> {
     /// The next batch of a statement.
     pub(super) async fn next_batch(&mut self, running: &mut Running) -> Result<Batch, Failure> {
         if running.reads_pinned_lease() {
-            return self.on_pinned_lease(async |lease| running.next(Some(lease)).await).await;
+            return Box::pin(self.on_pinned_lease(async |lease| running.next(Some(lease)).await)).await;
         }
-        Ok(self.attended(running.next(None)).await?)
+        match running.at_hand() {
+            Some(batch) => batch.map_err(Failure::statement),
+            None => Ok(self.attended(running.next(None)).await?),
+        }
     }
 
     /// Works on a source and keeps an eye on everything that would make the work pointless.

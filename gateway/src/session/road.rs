@@ -6,6 +6,9 @@
 //! ```
 //!
 //! What is refused or fails before it runs is recorded too, then answered; what cannot be recorded is refused.
+//!
+//! What few statements need is boxed where it branches off, so that the road of all others stays small: it is made anew
+//! for each statement.
 
 use std::sync::Arc;
 
@@ -22,7 +25,7 @@ use super::{Session, measure, system};
 use crate::audit::{Event, Outcome, Record, Status};
 use crate::plan::Shadowed;
 use crate::sources::{Lease, Numbers};
-use crate::statement::{Kind, Statement, Transaction};
+use crate::statement::{Cursor as Declared, Execute, Kind, Statement, Transaction};
 use crate::store::Ticket;
 
 /// A statement as the client asks for it to be run.
@@ -95,63 +98,83 @@ impl Session<Ready> {
     /// Takes a statement down the road, up to where its rows can be read. Whatever stops it is recorded.
     pub(super) async fn start(&mut self, asked: Asked<'_>) -> Result<Running, Failure> {
         self.state.registration.slot.begin();
-        let mut record = self.record(Event::Statement, asked.statement);
+        let mut record = Box::new(self.record(Event::Statement, asked.statement));
         record.parameters = self.services.audit.parameters_as(asked.parameter_types, asked.bind);
         let span = tracing::info_span!("statement", statement_id = %record.statement_id);
         self.start_recorded(asked, record).instrument(span).await
     }
 
-    async fn start_recorded(&mut self, asked: Asked<'_>, mut record: Record) -> Result<Running, Failure> {
+    async fn start_recorded(&mut self, asked: Asked<'_>, record: Box<Record>) -> Result<Running, Failure> {
         tracing::debug!(intent = %record.intent, "statement");
         if let Err(error) = self.allowed_now(asked.statement) {
-            return Err(self.note(record, error.into()));
+            return Err(self.note(*record, error.into()));
         }
         match &asked.statement.kind {
-            Kind::Prepare(prepare) => self.prepare(prepare, record).await,
+            Kind::Prepare(prepare) => Box::pin(self.prepare(prepare, *record)).await,
             Kind::Fetch(fetch) if self.state.portals.prepared(&fetch.cursor).is_some() => {
-                self.fetch_from_portal(fetch, asked, record).await
+                Box::pin(self.fetch_from_portal(fetch, asked, *record)).await
             }
-            Kind::Fetch(fetch) => self.fetch(fetch, asked.bind, asked.simple, record).await,
-            Kind::Execute(execute) => match self.called(execute, asked) {
-                Ok(called) => {
-                    // What runs is what was prepared: the record names that, and its values.
-                    record.query = Some(Arc::clone(&called.statement.text));
-                    record.parameters = self.services.audit.parameters_as(&called.parameter_types, &called.bind);
-                    self.decide_and_run(called.asked(asked.simple), record).await.map_err(Failure::elsewhere)
-                }
-                Err(error) => Err(self.note(record, error.into())),
-            },
+            Kind::Fetch(fetch) => Box::pin(self.fetch(fetch, asked.bind, asked.simple, *record)).await,
+            Kind::Execute(execute) => Box::pin(self.execute_prepared(execute, asked, record)).await,
             kind if is_governed(kind) => self.decide_and_run(asked, record).await,
-            Kind::Query(query) => self.answer_system(query, asked, record).await,
-            _ => self.answer(asked.statement, record).await,
+            Kind::Query(query) => Box::pin(self.answer_system(query, asked, *record)).await,
+            _ => Box::pin(self.answer(asked.statement, *record)).await,
         }
+    }
+
+    async fn execute_prepared(
+        &mut self,
+        execute: &Execute,
+        asked: Asked<'_>,
+        mut record: Box<Record>,
+    ) -> Result<Running, Failure> {
+        let called = match self.called(execute, asked) {
+            Ok(called) => called,
+            Err(error) => return Err(self.note(*record, error.into())),
+        };
+        // What runs is what was prepared: the record names that, and its values.
+        record.query = Some(Arc::clone(&called.statement.text));
+        record.parameters = self.services.audit.parameters_as(&called.parameter_types, &called.bind);
+        self.decide_and_run(called.asked(asked.simple), record).await.map_err(Failure::elsewhere)
     }
 
     /// The same for a statement that is known to go to the policy: what a portal holds that a FETCH reads.
     pub(super) async fn start_governed(&mut self, asked: Asked<'_>) -> Result<Box<Running>, Failure> {
-        let mut record = self.record(Event::Statement, asked.statement);
+        let mut record = Box::new(self.record(Event::Statement, asked.statement));
         record.parameters = self.services.audit.parameters_as(asked.parameter_types, asked.bind);
         Ok(Box::new(self.decide_and_run(asked, record).await?))
     }
 
-    async fn decide_and_run(&mut self, asked: Asked<'_>, mut record: Record) -> Result<Running, Failure> {
+    async fn decide_and_run(&mut self, asked: Asked<'_>, mut record: Box<Record>) -> Result<Running, Failure> {
+        if let Kind::Declare(_, cursor) = &asked.statement.kind {
+            return Box::pin(self.declare(cursor, asked, record)).await;
+        }
+        match self.permit(asked.sought(), &mut record).await {
+            Ok(permission) => self.run(permission, asked.bind, &record).await,
+            Err(failure) => Err(self.note(*record, failure)),
+        }
+    }
+
+    async fn declare(
+        &mut self,
+        cursor: &Declared,
+        asked: Asked<'_>,
+        mut record: Box<Record>,
+    ) -> Result<Running, Failure> {
         let permission = match self.permit(asked.sought(), &mut record).await {
             Ok(permission) => permission,
-            Err(failure) => return Err(self.note(record, failure)),
-        };
-        let Kind::Declare(_, cursor) = &asked.statement.kind else {
-            return self.run(permission, asked.bind, record).await;
+            Err(failure) => return Err(self.note(*record, failure)),
         };
         if let Err(error) = self.check_declarable(cursor) {
-            self.give_back(&permission.used, Some(&record)).await;
-            return Err(self.note(record, error.into()));
+            self.give_back(&permission.used, &record).await;
+            return Err(self.note(*record, error.into()));
         }
         if permission.shadowed.is_some() {
-            return Box::pin(self.declare_over_catalog(cursor, permission, asked.bind, record)).await;
+            return self.declare_over_catalog(cursor, permission, asked.bind, *record).await;
         }
         let permission = Permission { on_kept_connection: true, ..permission };
         let tables = record.tables.clone();
-        let declared = match self.run(permission, asked.bind, record).await {
+        let declared = match self.run(permission, asked.bind, &record).await {
             Ok(mut running) => self.declared(cursor, tables, &mut running).await.map(|()| running),
             Err(failure) => Err(failure),
         };
@@ -224,7 +247,7 @@ impl Session<Ready> {
         location: Location<'_>,
         record: Record,
     ) -> Result<Description, Failure> {
-        let receipt = self.services.audit.open_together(record).await.map_err(Failure::statement)?;
+        let receipt = self.services.audit.open_together(&record).await.map_err(Failure::statement)?;
         let mut running = Running::recorded(receipt, None);
         let described = self.describe_there(query, location, &mut running).await;
         let described = described.map_err(|failure| failure.ran(&query.query().text));
@@ -241,23 +264,18 @@ impl Session<Ready> {
     }
 
     /// What is recorded of a text that may not even be a statement.
-    pub(super) fn record_text(&self, event: Event, text: impl Into<Arc<str>>, intent: &str) -> Record {
-        let identity = &self.state.caller.identity;
+    pub(super) fn record_text(&self, event: Event, text: impl Into<Arc<str>>, intent: &'static str) -> Record {
         Record {
             event,
             statement_id: uuid::Uuid::now_v7().to_string(),
-            user: identity.person.to_string(),
-            tenant: identity.tenant.to_string(),
-            session_id: self.id.to_string(),
-            authentication_method: identity.proof.method.to_owned(),
-            client_address: self.client.address.to_string(),
+            asker: self.state.asker.clone(),
             application_name: self.state.settings.application_name().to_owned(),
             question: None,
-            intent: intent.to_owned(),
-            source: Some(self.state.source.to_string()),
+            intent: intent.into(),
+            source: Some(self.state.source.clone()),
             query: Some(text.into()),
             parameters: None,
-            validation: "not_checked".to_owned(),
+            validation: "not_checked".into(),
             rewritten: None,
             tables: Arc::default(),
             policy_revision: None,
@@ -320,14 +338,13 @@ impl Session<Ready> {
         &mut self,
         permission: Permission,
         bind: &Bind,
-        record: Record,
+        record: &Record,
     ) -> Result<Running, Failure> {
         let Permission { query, standing, warnings, used, on_kept_connection, shadowed, numbers } = permission;
-        let noted = (!used.is_empty()).then(|| record.clone());
         let receipt = match self.services.audit.open_together(record).await {
             Ok(receipt) => receipt,
             Err(error) => {
-                self.give_back(&used, noted.as_ref()).await;
+                self.give_back(&used, record).await;
                 return Err(Failure::statement(error));
             }
         };
@@ -350,7 +367,7 @@ impl Session<Ready> {
             Err(failure) => {
                 running.fail(&failure);
                 if !sent {
-                    self.give_back(&used, noted.as_ref()).await;
+                    self.give_back(&used, record).await;
                 }
                 Err(failure.ran(&query.query().text))
             }
@@ -367,22 +384,33 @@ impl Session<Ready> {
     ) -> Result<(), Failure> {
         let numbers = location.numbers();
         if let Location::Kept(_) = location {
-            self.pin(running).await?;
-            *sent = true;
-            let receipt = running.receipt().ok_or(Error::TransactionLost)?;
-            let start = async |lease: &mut Lease| {
-                lease.number(numbers);
-                lease.start(receipt, query, bind).await
-            };
-            self.on_pinned_lease(start).await?;
-            running.read_from_pinned();
-            return Ok(());
+            return Box::pin(self.start_on_kept(query, bind, numbers, running, sent)).await;
         }
         let mut lease = self.checkout_at(location, running).await?;
         *sent = true;
         let receipt = running.receipt().ok_or(Error::TransactionLost)?;
         self.attended(lease.start(receipt, query, bind)).await?;
         running.read_from(lease);
+        Ok(())
+    }
+
+    async fn start_on_kept(
+        &mut self,
+        query: &Permitted<Query>,
+        bind: &Bind,
+        numbers: Option<Arc<Numbers>>,
+        running: &mut Running,
+        sent: &mut bool,
+    ) -> Result<(), Failure> {
+        self.pin(running).await?;
+        *sent = true;
+        let receipt = running.receipt().ok_or(Error::TransactionLost)?;
+        let start = async |lease: &mut Lease| {
+            lease.number(numbers);
+            lease.start(receipt, query, bind).await
+        };
+        self.on_pinned_lease(start).await?;
+        running.read_from_pinned();
         Ok(())
     }
 
@@ -410,7 +438,7 @@ impl Session<Ready> {
 
     async fn checkout_at(&mut self, location: Location<'_>, running: &mut Running) -> Result<Lease, Failure> {
         match location {
-            Location::Shadow(shadowed) => self.checkout_shadow(shadowed, running).await,
+            Location::Shadow(shadowed) => Box::pin(self.checkout_shadow(shadowed, running)).await,
             Location::Source(numbers) | Location::Kept(numbers) => {
                 let mut lease = self.checkout(running).await?;
                 lease.number(numbers.cloned());
@@ -423,7 +451,7 @@ impl Session<Ready> {
     pub(super) async fn checkout(&mut self, running: &mut Running) -> Result<Lease, Failure> {
         let services = self.services.clone();
         let (source, caller) = (self.state.source.clone(), self.state.caller.clone());
-        let settings = self.state.settings.for_source();
+        let settings = self.state.settings.for_source().clone();
         let lease = self.attended(services.sources.checkout(&source, &caller, &settings)).await?;
         running.witnessed(lease.witness());
         self.arm(&lease)?;
@@ -437,7 +465,7 @@ impl Session<Ready> {
         if block.lost {
             return Err(Error::TransactionLost.into());
         }
-        let wanted = self.state.settings.for_source();
+        let wanted = self.state.settings.for_source().clone();
         match &block.lease {
             None => {
                 // Held cursors go with the session from transaction to transaction.
@@ -472,7 +500,7 @@ impl Session<Ready> {
             running.witnessed(&witness);
         }
         self.arm_pinned()?;
-        let wanted = self.state.settings.for_source();
+        let wanted = self.state.settings.for_source().clone();
         self.on_pinned_lease(async |lease| lease.apply(&wanted).await).await
     }
 

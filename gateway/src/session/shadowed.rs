@@ -109,7 +109,7 @@ impl Session<Ready> {
         // `"$user"` would be the shadow's own login there.
         let schemas: Vec<_> = settings.search_path().iter().map(|schema| listed_name(schema)).collect();
         let search_path = schemas.join(", ");
-        (self.state.source.clone(), settings.for_source(), search_path)
+        (self.state.source.clone(), settings.for_source().clone(), search_path)
     }
 }
 

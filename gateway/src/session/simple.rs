@@ -61,7 +61,7 @@ impl Session<Ready> {
     /// Records a text that did not become a statement, and says what to answer.
     pub(super) fn refuse_text(&self, text: &str, error: impl ClientError + Send + 'static) -> Failure {
         let mut record = self.record_text(Event::Statement, text, "unknown");
-        record.validation = "not_checked: not understood".to_owned();
+        record.validation = "not_checked: not understood".into();
         self.note(record, Failure::statement(error))
     }
 }

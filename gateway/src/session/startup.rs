@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use passgate_connectors::Caller;
-use passgate_policy::SourceName;
+use passgate_policy::{Identity, SourceName};
 use passgate_wire::{Backend, Frontend, Negotiation, ProtocolVersion, Startup as Packet};
 use uuid::Uuid;
 
@@ -15,7 +15,7 @@ use super::prepared::{Portals, Statements};
 use super::ready::Ready;
 use super::settings::{Limits, Settings};
 use super::{Client, Services, Session, measure};
-use crate::audit::{Event, Outcome, Record, RecordedIdentity, Status};
+use crate::audit::{Asker, Event, Outcome, Record, RecordedIdentity, Status, Who};
 use crate::auth::{self, Ask, Candidate, Exchange, Refused, Step};
 
 /// Nothing is proven yet.
@@ -106,9 +106,8 @@ impl Session<Startup> {
 
     fn admit(&mut self, signed_in: auth::SignedIn) -> Result<Caller, End> {
         let auth::SignedIn { identity, token, sasl_final } = signed_in;
-        let mut record = self.record(identity.person.as_str(), identity.proof.method);
-        record.tenant = identity.tenant.to_string();
-        record.validation = "allowed".to_owned();
+        let mut record = self.record(self.asker(who(&identity)));
+        record.validation = "allowed".into();
         record.identity = Some(RecordedIdentity::of(&identity));
         let outcome = Outcome { status: Some(Status::Ok), ..Outcome::default() };
         self.services.audit.note(record, outcome).map_err(End::fatal)?;
@@ -124,8 +123,9 @@ impl Session<Startup> {
     fn record_refusal(&self, user: &str, method: &'static str, cause: &str) -> Result<(), End> {
         measure::sign_in(method, "refused");
         tracing::info!(user, method, cause, "sign-in refused");
-        let mut record = self.record(user, method);
-        record.validation = "denied".to_owned();
+        let asker = Who { user, authentication_method: method, ..Who::default() };
+        let mut record = self.record(self.asker(asker));
+        record.validation = "denied".into();
         let outcome = Outcome {
             status: Some(Status::Denied),
             sqlstate: Some("28P01".to_owned()),
@@ -135,23 +135,19 @@ impl Session<Startup> {
         self.services.audit.note(record, outcome).map_err(End::fatal)
     }
 
-    fn record(&self, user: &str, method: &str) -> Record {
-        let parameter = |name| self.state.packet.parameter(name).unwrap_or_default().to_owned();
+    fn record(&self, asker: Asker) -> Record {
+        let parameter = |name| self.state.packet.parameter(name).unwrap_or_default();
         Record {
             event: Event::SignIn,
             statement_id: self.id.to_string(),
-            user: user.to_owned(),
-            tenant: String::new(),
-            session_id: self.id.to_string(),
-            authentication_method: method.to_owned(),
-            client_address: self.client.address.to_string(),
-            application_name: parameter("application_name"),
+            asker,
+            application_name: parameter("application_name").to_owned(),
             question: None,
-            intent: "sign_in".to_owned(),
-            source: Some(parameter("database")).filter(|name| !name.is_empty()),
+            intent: "sign_in".into(),
+            source: Some(parameter("database")).filter(|name| !name.is_empty()).map(SourceName::new),
             query: None,
             parameters: None,
-            validation: String::new(),
+            validation: "".into(),
             rewritten: None,
             tables: Arc::default(),
             policy_revision: None,
@@ -200,7 +196,8 @@ impl Session<SignedIn> {
             caller: self.state.caller.clone(),
             source,
             server_version: snapshot.server_version().to_owned(),
-            reported: settings.reported(),
+            asker: self.asker(who(&self.state.caller.identity)),
+            reported: settings.reported().clone(),
             settings,
             statements: Statements::default(),
             cursors: Cursors::default(),
@@ -231,7 +228,7 @@ impl Session<SignedIn> {
         for (name, value) in fixed {
             self.channel.send(&Backend::ParameterStatus { name, value });
         }
-        for (name, value) in &ready.reported {
+        for (name, value) in &*ready.reported {
             self.channel.send(&Backend::ParameterStatus { name, value });
         }
         let (process_id, key) = (ready.registration.process_id, ready.registration.key.clone());
@@ -242,6 +239,12 @@ impl Session<SignedIn> {
 }
 
 impl<State> Session<State> {
+    /// Whoever asks, in this session.
+    fn asker(&self, who: Who<'_>) -> Asker {
+        let (session_id, client_address) = (self.id.to_string(), self.client.address.to_string());
+        Asker::new(&Who { session_id: &session_id, client_address: &client_address, ..who })
+    }
+
     fn with<Next>(self, state: Next) -> Session<Next> {
         Session { id: self.id, channel: self.channel, client: self.client, services: self.services, state }
     }
@@ -261,6 +264,16 @@ impl<State> Session<State> {
         drop(state);
         channel.close().await;
         None
+    }
+}
+
+/// Somebody who has signed in.
+fn who(identity: &Identity) -> Who<'_> {
+    Who {
+        user: identity.person.as_str(),
+        tenant: identity.tenant.as_str(),
+        authentication_method: identity.proof.method,
+        ..Who::default()
     }
 }
 

@@ -233,7 +233,7 @@ impl Session<Ready> {
     /// The message, or the pipeline, is over.
     pub(super) async fn end_implicit(&mut self) -> Result<(), Failure> {
         let implicit = self.state.transaction.as_ref().is_some_and(|block| block.implicit.is_some());
-        if implicit { self.end_block(false).await.map(drop) } else { Ok(()) }
+        if implicit { Box::pin(self.end_block(false)).await.map(drop) } else { Ok(()) }
     }
 
     async fn end_transaction(&mut self, roll_back: bool, chain: bool) -> Result<String, Failure> {

@@ -136,7 +136,7 @@ impl Sources {
     pub async fn shadow(&self, name: &SourceName, wanted: Wanted<'_>) -> Result<Lease, Error> {
         let kept = self.shadows.script(wanted).await;
         let mut settings = wanted.settings.clone();
-        settings.0.insert("search_path".to_owned(), wanted.search_path.to_owned());
+        Arc::make_mut(&mut settings.0).insert("search_path".to_owned(), wanted.search_path.to_owned());
         let shadows = self.shadows.there(name)?;
         let inner = shadows.lease(name, &kept.script, &settings).await?;
         let names = shadows.names_if_made(&kept.script);

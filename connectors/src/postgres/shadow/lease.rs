@@ -86,7 +86,7 @@ fn refused(code: &str, message: String) -> Error {
 }
 
 impl Lease for ShadowLease {
-    fn witness(&self) -> &Witness {
+    fn witness(&self) -> &Arc<Witness> {
         self.inner.witness()
     }
 

@@ -273,7 +273,7 @@ impl Database {
     async fn lease(&self, settings: &SessionSettings) -> Result<super::PostgresLease, Error> {
         let mut service = self.postgres.service()?;
         service.persona.impersonated =
-            self.reader.as_ref().map(|reader| (Impersonation::SessionAuthorization, reader.clone()));
+            self.reader.as_ref().map(|reader| (Impersonation::SessionAuthorization, reader.as_str().into()));
         self.postgres.lease_as(nobody(&service), &service, settings).await
     }
 }

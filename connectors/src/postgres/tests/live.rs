@@ -159,10 +159,9 @@ async fn some_people_are_nobody_there() {
 async fn sessions_are_guarded_and_settings_applied() {
     let source = impersonating();
     let settings = |zone: &str| {
-        SessionSettings(
+        SessionSettings::from_iter(
             [("timezone", zone), ("datestyle", "German"), ("role", "mighty"), ("search_path", "public")]
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .into(),
+                .map(|(name, value)| (name.to_owned(), value.to_owned())),
         )
     };
     let person = caller("alice", None, None);
@@ -184,7 +183,7 @@ async fn sessions_are_guarded_and_settings_applied() {
     assert_eq!(value(&mut lease, shown).await, format!("{guards}|Europe/Berlin|German, DMY"));
     let error = rows(&mut lease, "INSERT INTO public.people VALUES (1)").await.unwrap_err();
     assert!(matches!(&error, Error::Server(message) if message.code == "25006" || message.code == "42501"), "{error}");
-    let error = lease.apply(&SessionSettings([("timezone".to_owned(), "Nowhere".to_owned())].into())).await;
+    let error = lease.apply(&SessionSettings::from_iter([("timezone".to_owned(), "Nowhere".to_owned())])).await;
     assert!(matches!(&error, Err(Error::Server(message)) if message.code == "22023"), "{error:?}");
     assert_eq!(value(&mut lease, shown).await, format!("{guards}|Europe/Berlin|German, DMY"));
 }
@@ -196,7 +195,7 @@ async fn a_shorter_timeout_of_the_persons_own_role_holds() {
                  pg_catalog.current_setting('lock_timeout'))";
     let mut lease = checkout(&source, "hurried").await.unwrap();
     assert_eq!(value(&mut lease, shown).await, "7s|10s");
-    let timeout = |value: &str| SessionSettings([("statement_timeout".to_owned(), value.to_owned())].into());
+    let timeout = |value: &str| SessionSettings::from_iter([("statement_timeout".to_owned(), value.to_owned())]);
     for (asked, holds) in [("5s", "5s"), ("8s", "7s"), ("0", "7s")] {
         lease.apply(&timeout(asked)).await.unwrap();
         assert_eq!(value(&mut lease, shown).await, format!("{holds}|10s"), "{asked}");

@@ -26,7 +26,7 @@ fn script(texts: &[&str]) -> Script {
 }
 
 fn settings(pairs: &[(&str, &str)]) -> SessionSettings {
-    SessionSettings(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 async fn lease(shadows: &Shadows, script: &Script) -> ShadowLease {

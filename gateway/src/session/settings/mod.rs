@@ -13,7 +13,7 @@ mod values;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use passgate_connectors::{Isolation, SessionSettings};
 
@@ -106,14 +106,26 @@ pub(super) struct Settings {
     changed: Arc<BTreeMap<String, String>>,
     /// Where names without a schema are looked for.
     path: Arc<[String]>,
+    derived: Derived,
 }
+
+/// What follows from settings, worked out where it is first asked for.
+#[derive(Clone, Debug, Default)]
+struct Derived {
+    for_source: OnceLock<SessionSettings>,
+    reported: OnceLock<Reported>,
+}
+
+/// Settings that are reported to the client, as they are.
+pub(super) type Reported = Arc<BTreeMap<&'static str, String>>;
 
 impl Settings {
     /// A session's settings before anybody set one.
     pub(super) fn new(limits: Limits) -> Self {
         let path = Arc::default();
-        let mut settings = Self { limits, initial: Arc::default(), changed: Arc::default(), path };
-        settings.note_path();
+        let derived = Derived::default();
+        let mut settings = Self { limits, initial: Arc::default(), changed: Arc::default(), path, derived };
+        settings.note_change();
         settings
     }
 
@@ -139,7 +151,7 @@ impl Settings {
             }
         }
         self.initial = std::mem::take(&mut self.changed);
-        self.note_path();
+        self.note_change();
         Ok(())
     }
 
@@ -158,7 +170,7 @@ impl Settings {
         };
         let value = checked.map_err(|refusal| refusal.of(name, value))?;
         Arc::make_mut(&mut self.changed).insert(key, value);
-        self.note_path();
+        self.note_change();
         Ok(())
     }
 
@@ -170,14 +182,14 @@ impl Settings {
             return Err(stranger(&key));
         }
         Arc::make_mut(&mut self.changed).remove(&key);
-        self.note_path();
+        self.note_change();
         Ok(())
     }
 
     /// RESET ALL.
     pub(super) fn reset_all(&mut self) {
         self.changed = Arc::default();
-        self.note_path();
+        self.note_change();
     }
 
     /// A setting that can be changed: its name as shown and its value.
@@ -207,13 +219,18 @@ impl Settings {
     }
 
     /// What is reported to the client.
-    pub(super) fn reported(&self) -> BTreeMap<&'static str, String> {
-        ROWS.iter().filter(|row| row.reported).map(|row| (row.name, self.value(row))).collect()
+    pub(super) fn reported(&self) -> &Reported {
+        let reported = || ROWS.iter().filter(|row| row.reported).map(|row| (row.name, self.value(row)));
+        self.derived.reported.get_or_init(|| Arc::new(reported().collect()))
     }
 
     /// What a connection to the source must have. What nobody changed and the source has of its own is left out, and a
     /// timeout of the client's is cut to the gateway's limit.
-    pub(super) fn for_source(&self) -> SessionSettings {
+    pub(super) fn for_source(&self) -> &SessionSettings {
+        self.derived.for_source.get_or_init(|| self.told_source())
+    }
+
+    fn told_source(&self) -> SessionSettings {
         let own = |row: &Row| row.name.ends_with("_timeout") || row.name.starts_with("lc_");
         let told = ROWS.iter().filter(|row| row.sent);
         let value = |row: &Row| {
@@ -227,14 +244,13 @@ impl Settings {
             };
             Some((key, value))
         };
-        SessionSettings(told.filter_map(value).collect())
+        told.filter_map(value).collect()
     }
 
     /// What a statement's meaning depends on: how its constants are read, and how values become text.
     pub(super) fn meaning(&self) -> SessionSettings {
-        let mut settings = self.for_source();
-        settings.0.retain(|name, _| !MEANINGLESS.contains(&name.as_str()));
-        settings
+        let told = self.for_source().0.iter().filter(|(name, _)| !MEANINGLESS.contains(&name.as_str()));
+        told.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
     /// What the client asked for, within the gateway's limit.
@@ -281,7 +297,8 @@ impl Settings {
         }
     }
 
-    fn note_path(&mut self) {
+    fn note_change(&mut self) {
+        self.derived = Derived::default();
         let value = self.kept("search_path").map_or_else(
             || row("search_path").map(|row| (row.default)(&self.limits)).unwrap_or_default(),
             str::to_owned,

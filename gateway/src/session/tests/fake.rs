@@ -128,8 +128,8 @@ impl Connector for FakeConnector {
         Box::pin(async move {
             let person = caller.identity.person.to_string();
             self.stage.say(format!("checkout {person}"));
-            self.stage.settings.lock().unwrap().clone_from(&settings.0);
-            let witness = Witness { session_user: person.clone(), current_user: person };
+            self.stage.settings.lock().unwrap().clone_from(&*settings.0);
+            let witness = Arc::new(Witness { session_user: person.clone(), current_user: person });
             let cancelled = Arc::new(Cancelled { stage: self.stage.clone(), notify: Notify::default() });
             let stage = self.stage.clone();
             let lease = FakeLease { stage, witness, cancelled, running: None, status: TransactionStatus::Idle };
@@ -165,7 +165,7 @@ impl Cancel for Cancelled {
 
 struct FakeLease {
     stage: Arc<Stage>,
-    witness: Witness,
+    witness: Arc<Witness>,
     cancelled: Arc<Cancelled>,
     running: Option<Running>,
     status: TransactionStatus,
@@ -190,7 +190,7 @@ fn without_limit(query: &Permitted<Query>) -> &str {
 }
 
 impl Lease for FakeLease {
-    fn witness(&self) -> &Witness {
+    fn witness(&self) -> &Arc<Witness> {
         &self.witness
     }
 
@@ -267,7 +267,7 @@ impl Lease for FakeLease {
     }
 
     fn apply<'a>(&'a mut self, settings: &'a SessionSettings) -> BoxFuture<'a, Result<(), Error>> {
-        self.stage.settings.lock().unwrap().clone_from(&settings.0);
+        self.stage.settings.lock().unwrap().clone_from(&*settings.0);
         Box::pin(async { Ok(()) })
     }
 
