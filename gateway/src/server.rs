@@ -321,7 +321,7 @@ impl Listener {
                     shutdown: shutdown.clone(),
                 };
                 let sign_in_time = Duration::from_secs(self.limits.sign_in_seconds.max(1));
-                let session = session::serve(stream, packet, client, self.services.clone(), sign_in_time);
+                let session = Box::pin(session::serve(stream, packet, client, self.services.clone(), sign_in_time));
                 tokio::select! {
                     () = session => {}
                     () = overdue(shutdown) => tracing::warn!(client = %address, "a session did not end in time"),

@@ -199,7 +199,7 @@ pub async fn serve(
     tracing::Instrument::instrument(run(session, sign_in_time), span).await;
 }
 
-async fn run(session: Session<Startup>, sign_in_time: Duration) {
+async fn run(session: Box<Session<Startup>>, sign_in_time: Duration) {
     let mut shutdown = session.client.shutdown.clone();
     let opened = tokio::select! {
         opened = tokio::time::timeout(sign_in_time, Box::pin(session.open())) => opened,

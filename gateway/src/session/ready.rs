@@ -64,8 +64,8 @@ pub(super) struct Ready {
 }
 
 impl Session<Ready> {
-    /// Serves the client to the session's end.
-    pub(super) async fn serve(mut self) {
+    /// Serves the client to the session's end. Boxed, as a future holds what it was given as often as it is passed on.
+    pub(super) async fn serve(mut self: Box<Self>) {
         let _connected = measure::connected();
         let end = match self.ready_for_query().await {
             Ok(()) => loop {
@@ -75,7 +75,7 @@ impl Session<Ready> {
             },
             Err(end) => end,
         };
-        self.finish::<Ready>(end).await;
+        Box::pin(self.finish::<Ready>(end)).await;
     }
 
     async fn turn(&mut self) -> Result<(), End> {

@@ -38,14 +38,14 @@ impl Session<Startup> {
         packet: Packet,
         client: Client,
         services: Arc<Services>,
-    ) -> Self {
+    ) -> Box<Self> {
         let patience = Duration::from_secs(services.config.write_seconds.max(1));
         let channel = Channel::new(stream, services.config.message_bytes_max, patience);
-        Self { id, channel, client, services, state: Startup { packet } }
+        Box::new(Self { id, channel, client, services, state: Startup { packet } })
     }
 
     /// Signs the client in and opens the session for it; none if that failed, which the client has then been told.
-    pub(super) async fn open(mut self) -> Option<Session<Ready>> {
+    pub(super) async fn open(mut self: Box<Self>) -> Option<Box<Session<Ready>>> {
         let (version, caller) = match self.sign_in().await {
             Ok(signed_in) => signed_in,
             Err(end) => return self.finish(end).await,
@@ -53,7 +53,7 @@ impl Session<Startup> {
         let packet = self.state.packet.clone();
         let mut session = self.with(SignedIn { packet, version, caller });
         match session.prepare().await {
-            Ok(ready) => Some(session.greeted(ready)),
+            Ok(ready) => Some(Box::new(session.greeted(ready))),
             Err(end) => session.finish(end).await,
         }
     }
@@ -250,7 +250,7 @@ impl<State> Session<State> {
     }
 
     /// Says the last word and closes. There is no session afterwards.
-    pub(super) async fn finish<Next>(mut self, end: End) -> Option<Session<Next>> {
+    pub(super) async fn finish<Next>(mut self, end: End) -> Option<Box<Session<Next>>> {
         match end {
             End::Terminated => tracing::debug!("the client said good-bye"),
             End::Gone => tracing::debug!("the client went away"),
