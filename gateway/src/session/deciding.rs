@@ -294,7 +294,7 @@ impl Session<Ready> {
     /// Asks whether a statement may be answered that reads nothing of a source.
     pub(super) async fn may(&mut self, kind: StatementKind, record: &mut Record) -> Result<(), Failure> {
         let policies = self.services.policies.borrow().clone();
-        record.policy_revision = Some(policies.revision().to_string());
+        record.policy_revision = Some(policies.revision().clone());
         let facts = Facts { estimate: Estimate::Known(Costs::NOTHING), ..self.facts().await };
         let (source, identity) = (self.state.source.clone(), Arc::clone(&self.state.caller.identity));
         let digest = StatementDigest(Sha256::digest(kind.as_str()).into());
@@ -302,7 +302,7 @@ impl Session<Ready> {
         match decide(&policies, &request) {
             Decision::Deny(reasons) => Err(deny(reasons, record)),
             _ => {
-                record.validation = "allowed".to_owned();
+                record.validation = "allowed".into();
                 Ok(())
             }
         }
