@@ -13,5 +13,5 @@ mod script;
 mod sent;
 
 pub use heard::Heard;
-pub use player::{Server, play};
+pub use player::{Connection, Server, play};
 pub use script::{Conversation, Line, Only};

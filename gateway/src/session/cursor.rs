@@ -262,6 +262,9 @@ impl Session<Ready> {
 
     /// CLOSE, of a cursor or of a portal of this name.
     pub(super) async fn close_named(&mut self, name: &str) -> Result<(), Failure> {
+        if self.state.portals.is_active(name) {
+            return Err(Error::PortalActive(name.to_owned()).into());
+        }
         if self.state.portals.contains(name) {
             return self.close_portal(name).await;
         }
@@ -286,9 +289,11 @@ impl Session<Ready> {
         Ok(true)
     }
 
-    /// Closes every cursor and every portal.
+    /// Closes every cursor and every portal but the one that asks for it.
     pub(super) async fn close_everything(&mut self) -> Result<(), Failure> {
-        self.close_portals().await?;
+        for portal in self.state.portals.take_idle() {
+            self.end_portal(portal).await?;
+        }
         let any_at_source = self.state.cursors.any_at_source();
         self.state.cursors.clear();
         if !any_at_source {

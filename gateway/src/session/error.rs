@@ -126,6 +126,9 @@ pub enum Error {
     /// The statements of one message answer more rows together than one may (54000).
     #[error("the statements of one message may answer {0} rows together")]
     MessageTooLarge(u64),
+    /// A portal that closes itself.
+    #[error("cannot drop active portal \"{0}\"")]
+    PortalActive(String),
     /// A portal that cannot run again.
     #[error("portal \"{0}\" cannot be run")]
     PortalSpent(String),
@@ -216,6 +219,7 @@ impl ClientError for Error {
             Self::NoSavepoint(_) => "3B001",
             Self::NoStatement(_) => "26000",
             Self::NoPortal(_) | Self::NoCursor(_) => "34000",
+            Self::PortalActive(_) => "24000",
             Self::FetchFromPortal(_) | Self::NotExecutable(_) | Self::ArgumentType(_) => "0A000",
             Self::ArgumentCount { .. } => "42601",
             Self::StatementExists(_) => "42P05",

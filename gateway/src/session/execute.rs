@@ -51,7 +51,7 @@ impl Session<Ready> {
     pub(super) fn called(&self, execute: &Execute, outer: Asked<'_>) -> Result<Called, Error> {
         let (prepared, statement) = self.executed(execute)?;
         let (required, supplied) = (prepared.parameters(), execute.arguments.len());
-        if required != supplied {
+        if !prepared.takes(execute) {
             return Err(Error::ArgumentCount { statement: execute.name.clone(), required, supplied });
         }
         let mut bind = Bind { result_formats: outer.bind.result_formats.clone(), ..Bind::default() };

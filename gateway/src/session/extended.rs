@@ -65,7 +65,6 @@ impl Session<Ready> {
     /// Prepares a statement. What the policy refuses now is refused now; it is asked again when the statement runs.
     async fn parse(&mut self, message: wire::Parse) -> Result<(), Failure> {
         let wire::Parse { statement: name, query, parameter_types } = message;
-        self.state.statements.check_free(&name).map_err(|error| self.refuse_text(&query, error))?;
         if name.is_empty() {
             self.state.statements.remove("");
         }
@@ -77,6 +76,7 @@ impl Session<Ready> {
         if let Some(statement) = statements.first() {
             self.foresee(statement, &parameter_types).await?;
         }
+        self.state.statements.check_free(&name).map_err(|error| self.refuse_text(&query, error))?;
         let prepared = Prepared::new(statements.first().cloned(), parameter_types);
         self.state.statements.insert(name, prepared, &self.services.config)?;
         self.channel.send(&Backend::ParseComplete);
@@ -86,10 +86,11 @@ impl Session<Ready> {
     async fn bind(&mut self, message: wire::Bind) -> Result<(), Failure> {
         let wire::Bind { portal: name, statement, parameter_formats, parameters, result_formats } = message;
         let prepared = self.state.statements.find(&statement)?;
-        if let Some(statement) = &prepared.statement {
-            self.allowed_now(statement)?;
-        }
         check_counts(&prepared, statement, &parameter_formats, parameters.len())?;
+        match &prepared.statement {
+            Some(statement) => self.allowed_now(statement)?,
+            None => self.allowed_nothing_now()?,
+        }
         let bind = Bind {
             parameter_formats: formats(&parameter_formats)?,
             parameters,
@@ -124,7 +125,7 @@ impl Session<Ready> {
     ) -> Result<Option<(&'a Arc<Statement>, Arc<Description>)>, Failure> {
         let Some(statement) = &prepared.statement else { return Ok(None) };
         let description = match &statement.kind {
-            Kind::Fetch(fetch) if !fetch.moves => {
+            Kind::Fetch(fetch) if !fetch.moves && self.is_open(&fetch.cursor) => {
                 self.allowed_now(statement)?;
                 if let Some(read) = self.state.portals.prepared(&fetch.cursor) {
                     let inner = read.statement.as_ref().filter(|inner| is_governed(&inner.kind));
@@ -134,12 +135,14 @@ impl Session<Ready> {
                 self.describe_cursor(fetch, Some(statement)).await?
             }
             Kind::Execute(execute) => {
-                self.allowed_now(statement)?;
-                let (inner, statement) = self.executed(execute)?;
+                // What does not exist has no rows to describe; it is missed when it is to run.
+                let Ok((inner, statement)) = self.executed(execute) else { return Ok(None) };
+                self.allowed_now(&statement)?;
                 let explained = Prepared::new(None, inner.parameter_types.clone());
                 let known = if execute.explain.is_some() { &explained } else { &*inner };
                 self.describe(known, &statement).await?
             }
+            Kind::Copy(..) => return Ok(None),
             kind if is_governed(kind) => self.describe(prepared, statement).await?,
             _ => return Ok(None),
         };
@@ -166,16 +169,33 @@ impl Session<Ready> {
         }
         let portal = self.state.portals.find(name)?;
         let (prepared, formats) = (portal.prepared.clone(), portal.bind.result_formats.clone());
-        let from_source = |kind: &Kind| is_governed(kind) || matches!(kind, Kind::Fetch(_) | Kind::Execute(_));
         match &prepared.statement {
-            Some(statement) if from_source(&statement.kind) && self.runs_next(name)? => {
+            Some(statement) if self.answers_rows(&statement.kind) && self.runs_next(name)? => {
                 self.describe_by_running(name, &prepared, statement).await
+            }
+            Some(statement) if matches!(statement.kind, Kind::Declare(..)) => {
+                self.describe_own(&prepared, Some(&formats))
             }
             _ => match self.described(&prepared).await? {
                 Some((_, description)) => self.send_fields(&description, &formats).await,
                 None => self.describe_own(&prepared, Some(&formats)),
             },
         }
+    }
+
+    /// Whether a statement has rows of a source to answer.
+    fn answers_rows(&self, kind: &Kind) -> bool {
+        match kind {
+            Kind::Fetch(fetch) => !fetch.moves && self.is_open(&fetch.cursor),
+            Kind::Execute(execute) => self.executed(execute).is_ok_and(|(prepared, _)| prepared.takes(execute)),
+            Kind::Copy(..) | Kind::Declare(..) => false,
+            kind => is_governed(kind),
+        }
+    }
+
+    /// Whether there is a cursor or a portal of this name.
+    fn is_open(&self, name: &str) -> bool {
+        self.state.cursors.contains(name) || self.state.portals.contains(name)
     }
 
     /// Whether the portal has not run yet and the next message, here already, is to run it.
@@ -217,10 +237,8 @@ impl Session<Ready> {
 
     /// Describes what the gateway answers itself: a statement, or a portal with the formats it asks for.
     fn describe_own(&mut self, prepared: &Prepared, portal: Option<&[Format]>) -> Result<(), Failure> {
-        if let Some(statement) = &prepared.statement {
+        if let Some(statement @ Statement { kind: Kind::Query(query), .. }) = prepared.statement.as_deref() {
             self.allowed_now(statement)?;
-        }
-        if let Some(Statement { kind: Kind::Query(query), .. }) = prepared.statement.as_deref() {
             let described = system::describe(query)?;
             if portal.is_none() {
                 let parameters = described.parameters(&prepared.parameter_types);
@@ -234,12 +252,24 @@ impl Session<Ready> {
         }
         let kind = prepared.statement.as_ref().map(|statement| &statement.kind);
         let columns = kind.map_or_else(|| Ok(Vec::new()), |kind| self.own_columns(kind))?;
-        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-        self.channel.send(&if columns.is_empty() { Backend::NoData } else { Backend::TextColumns(&columns) });
+        if let Some(statement) = prepared.statement.as_ref().filter(|_| !columns.is_empty()) {
+            self.allowed_now(statement)?;
+        }
+        let formats = portal.unwrap_or_default();
+        let format = |at| format_code(system::format_of(formats, at));
+        let columns: Vec<_> =
+            columns.iter().enumerate().map(|(at, name)| wire::Column::text(name, format(at))).collect();
+        self.channel.send(&if columns.is_empty() { Backend::NoData } else { Backend::Columns(&columns) });
         Ok(())
     }
 
     async fn execute(&mut self, name: &str, rows_max: u32) -> Result<(), Failure> {
+        let executed = self.execute_portal(name, rows_max).await;
+        self.state.portals.rest(name);
+        executed
+    }
+
+    async fn execute_portal(&mut self, name: &str, rows_max: u32) -> Result<(), Failure> {
         self.state.portals.find(name)?;
         self.note_place_in_pipeline(0)?;
         let portal = self.state.portals.find(name)?;
@@ -248,7 +278,7 @@ impl Session<Ready> {
             self.channel.send(&Backend::EmptyQueryResponse);
             return Ok(());
         };
-        let mut running = match std::mem::replace(&mut portal.state, PortalState::Spent) {
+        let mut running = match std::mem::replace(&mut portal.state, PortalState::Active) {
             PortalState::Fresh => {
                 let bind = portal.take_bind();
                 let asked = Asked { statement, parameter_types: &prepared.parameter_types, bind: &bind, simple: false };
@@ -263,11 +293,12 @@ impl Session<Ready> {
                 }
                 running
             }
-            PortalState::Spent => return self.execute_spent(name, statement),
+            PortalState::Active | PortalState::Spent => return self.execute_spent(name, statement),
         };
         let rows_max = Some(u64::from(rows_max)).filter(|rows| *rows > 0);
         match self.relay(&mut running, Wanted { fields: false, rows_max, answered_before: 0 }).await? {
             Reached::Limit => {
+                self.note_executed();
                 self.state.portals.put_back(name, running);
                 self.channel.send(&Backend::PortalSuspended);
             }
@@ -282,7 +313,7 @@ impl Session<Ready> {
 
     /// A portal that was read to its end has no more rows; one without rows cannot run twice.
     fn execute_spent(&mut self, name: &str, statement: &Statement) -> Result<(), Failure> {
-        self.allowed_now(statement)?;
+        self.allowed_nothing_now()?;
         match statement.kind {
             Kind::Query(_) | Kind::Execute(_) => {
                 self.channel.send(&Backend::CommandComplete("SELECT 0"));
@@ -290,6 +321,14 @@ impl Session<Ready> {
             }
             Kind::Fetch(_) => {
                 self.channel.send(&Backend::CommandComplete("FETCH 0"));
+                Ok(())
+            }
+            Kind::Show(_) | Kind::ShowAll => {
+                self.channel.send(&Backend::CommandComplete("SHOW"));
+                Ok(())
+            }
+            Kind::Explain(..) => {
+                self.channel.send(&Backend::CommandComplete("EXPLAIN"));
                 Ok(())
             }
             _ => Err(Error::PortalSpent(name.to_owned()).into()),

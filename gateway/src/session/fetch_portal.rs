@@ -64,6 +64,7 @@ impl Session<Ready> {
         let portal = self.state.portals.find(name)?;
         let mut running = match std::mem::replace(&mut portal.state, PortalState::Spent) {
             PortalState::Suspended(running) => running,
+            PortalState::Active => return Err(Error::PortalSpent(name.to_owned()).into()),
             PortalState::Spent => return Ok((finished(batches, fetch, 0), 0)),
             PortalState::Fresh => {
                 let bind = portal.take_bind();

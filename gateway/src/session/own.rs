@@ -14,6 +14,7 @@ use super::Session;
 use super::error::{Error, Failure};
 use super::ready::Ready;
 use super::relay::Running;
+use super::transaction::Block;
 use crate::audit::{Outcome, Record, Status};
 use crate::statement::{Discard, Kind, Statement};
 
@@ -119,10 +120,11 @@ impl Session<Ready> {
     }
 
     async fn discard_all(&mut self) -> Result<&'static str, Failure> {
-        if self.block().is_some() {
+        if self.state.transaction.as_ref().is_some_and(Block::has_company) {
             return Err(Error::InTransaction("DISCARD ALL").into());
         }
         self.close_everything().await?;
+        self.close_portals().await?;
         self.state.statements.clear();
         self.state.settings.reset_all();
         Ok("DISCARD ALL")

@@ -9,7 +9,7 @@ use passgate_policy::Revision;
 
 use super::error::Error;
 use super::relay::Running;
-use crate::statement::Statement;
+use crate::statement::{Execute, Statement};
 
 /// A prepared statement.
 pub(super) struct Prepared {
@@ -29,6 +29,12 @@ impl Prepared {
     pub(super) fn parameters(&self) -> usize {
         let named = self.statement.as_ref().map_or(0, |statement| usize::from(statement.parameters));
         named.max(self.parameter_types.len())
+    }
+
+    /// Whether it takes as many arguments. Where there are no parameters PostgreSQL does not look at the arguments.
+    pub(super) fn takes(&self, execute: &Execute) -> bool {
+        let required = self.parameters();
+        required == 0 || required == execute.arguments.len()
     }
 
     /// Its types, if they were asked for under these policies before.
@@ -101,8 +107,10 @@ impl Statements {
         removed.is_some()
     }
 
+    /// Forgets those that have a name.
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        self.by_name.retain(|name, _| name.is_empty());
+        self.bytes = self.by_name.values().map(|prepared| prepared.bytes()).sum();
     }
 }
 
@@ -126,7 +134,7 @@ impl Portal {
         match &self.state {
             PortalState::Fresh => self.bind.parameters.iter().flatten().map(Bytes::len).sum(),
             PortalState::Suspended(running) => running.kept_bytes(),
-            PortalState::Spent => 0,
+            PortalState::Active | PortalState::Spent => 0,
         }
     }
 }
@@ -135,6 +143,8 @@ impl Portal {
 pub(super) enum PortalState {
     /// Not run yet.
     Fresh,
+    /// Running now, so that it may be the one that closes the others.
+    Active,
     /// It has rows left.
     Suspended(Box<Running>),
     /// Read to its end, or failed.
@@ -193,16 +203,44 @@ impl Portals {
         std::mem::take(&mut self.0).into_values().collect()
     }
 
+    /// The transaction has failed: what has not run by now never will.
+    pub(super) fn fail(&mut self) {
+        for portal in self.0.values_mut().filter(|portal| matches!(portal.state, PortalState::Fresh)) {
+            portal.bind.parameters = Vec::new();
+            portal.state = PortalState::Spent;
+        }
+    }
+
+    /// Takes out all but the one that is running.
+    pub(super) fn take_idle(&mut self) -> Vec<Portal> {
+        let idle = |_: &String, portal: &mut Portal| !matches!(portal.state, PortalState::Active);
+        self.0.extract_if(idle).map(|(_, portal)| portal).collect()
+    }
+
+    /// Whether this one is running.
+    pub(super) fn is_active(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|portal| matches!(portal.state, PortalState::Active))
+    }
+
+    /// Says that a portal has run as far as it will, unless it waits or is gone.
+    pub(super) fn rest(&mut self, name: &str) {
+        if let Some(portal) = self.0.get_mut(name)
+            && matches!(portal.state, PortalState::Active)
+        {
+            portal.state = PortalState::Spent;
+        }
+    }
+
     /// Takes out the statement whose rows still stand on the transaction's own connection, and its portal's name.
     pub(super) fn take_pinned(&mut self) -> Option<(String, Box<Running>)> {
         let pinned = |portal: &Portal| match &portal.state {
             PortalState::Suspended(running) => running.reads_pinned_lease(),
-            PortalState::Fresh | PortalState::Spent => false,
+            PortalState::Fresh | PortalState::Active | PortalState::Spent => false,
         };
         let (name, portal) = self.0.iter_mut().find(|(_, portal)| pinned(portal))?;
         match std::mem::replace(&mut portal.state, PortalState::Spent) {
             PortalState::Suspended(running) => Some((name.clone(), running)),
-            PortalState::Fresh | PortalState::Spent => None,
+            PortalState::Fresh | PortalState::Active | PortalState::Spent => None,
         }
     }
 

@@ -323,14 +323,18 @@ impl Session<Ready> {
 
     /// A failed transaction takes nothing but its end.
     pub(super) fn allowed_now(&self, statement: &Statement) -> Result<(), Error> {
-        let failed = self.state.transaction.as_ref().is_some_and(|block| block.failed);
         match statement.kind {
             Kind::Transaction(
                 Transaction::Commit { .. } | Transaction::Rollback { .. } | Transaction::RollbackTo(_),
             ) => Ok(()),
-            _ if failed => Err(Error::TransactionFailed),
-            _ => Ok(()),
+            _ => self.allowed_nothing_now(),
         }
+    }
+
+    /// The same for an empty text.
+    pub(super) fn allowed_nothing_now(&self) -> Result<(), Error> {
+        let failed = self.state.transaction.as_ref().is_some_and(|block| block.failed);
+        if failed { Err(Error::TransactionFailed) } else { Ok(()) }
     }
 
     /// Records the decision, then sends the query to its source.

@@ -25,9 +25,8 @@ impl Session<Ready> {
     }
 
     async fn simple_statements(&mut self, text: &str) -> Result<(), Failure> {
-        // As PostgreSQL does: a simple query takes the place of the unnamed statement and portal.
+        // As PostgreSQL does: a simple query takes the place of the unnamed statement, and of the portal where it runs.
         self.state.statements.remove("");
-        self.close_portal("").await?;
         let statements = self.understand(text)?;
         if statements.is_empty() {
             self.channel.send(&Backend::EmptyQueryResponse);
@@ -38,6 +37,9 @@ impl Session<Ready> {
             self.state.last = place + 1 == statements.len();
             if statements.len() > 1 {
                 self.begin_implicit(Implicit::Message);
+            }
+            if self.allowed_now(statement).is_ok() {
+                self.close_portal("").await?;
             }
             let asked = Asked { statement, parameter_types: &untyped, bind: &unbound, simple: true };
             let mut running = self.start(asked).await?;

@@ -5,9 +5,10 @@
 //! transaction just as an error of the source does.
 //!
 //! Statements that come in one message, or in one pipeline up to its Sync, are one transaction too, as in PostgreSQL: an
-//! implicit one, which a BEGIN among them makes a block.
+//! implicit one, which a BEGIN among them makes a block. That of a message counts as a block for what needs one, that of
+//! a pipeline does not.
 //! Source: <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT> and
-//! `xact.c`, `BeginImplicitTransactionBlock`.
+//! PostgreSQL 15's `xact.c`, `BeginImplicitTransactionBlock` and `PreventInTransactionBlock`.
 
 use passgate_connectors::{Control, Isolation, ServerMessage, SessionSettings};
 use passgate_wire::TransactionStatus;
@@ -47,7 +48,7 @@ pub(super) struct Block {
 pub(super) enum Implicit {
     /// The statements of one simple query.
     Message,
-    /// The messages up to a Sync. Only with the second statement PostgreSQL treats them as a block.
+    /// The messages up to a Sync.
     Pipeline {
         /// Whether a statement has been executed before.
         executed: bool,
@@ -92,7 +93,17 @@ impl Block {
 
     /// Whether statements that need a block may run in it.
     fn counts(&self) -> bool {
+        !matches!(self.implicit, Some(Implicit::Pipeline { .. }))
+    }
+
+    /// Whether statements that must stand alone may not run in it.
+    pub(super) fn has_company(&self) -> bool {
         self.implicit != Some(Implicit::Pipeline { executed: false })
+    }
+
+    /// What the settings are once it fails, or the part of it since the last savepoint.
+    fn settings_of_failed(&self) -> &Settings {
+        self.marks.last().map_or(&self.before, |mark| &mark.settings)
     }
 
     /// Changes modes, within what PostgreSQL allows once queries have run.
@@ -149,10 +160,14 @@ impl Session<Ready> {
         }
     }
 
-    /// Something went wrong: a transaction does not survive it.
+    /// Something went wrong: a transaction does not survive it, and what it had set is undone at once.
     pub(super) fn fail_transaction(&mut self) {
-        if let Some(block) = &mut self.state.transaction {
+        if let Some(block) = &mut self.state.transaction
+            && !block.failed
+        {
             block.failed = true;
+            self.state.settings.clone_from(block.settings_of_failed());
+            self.state.portals.fail();
         }
     }
 
@@ -163,8 +178,8 @@ impl Session<Ready> {
         if let Some(block) = &mut self.state.transaction {
             block.lease = None;
             block.lost = true;
-            block.failed = true;
         }
+        self.fail_transaction();
     }
 
     /// Carries transaction control out and says its tag.
@@ -197,11 +212,10 @@ impl Session<Ready> {
 
     fn begin(&mut self, modes: Modes) -> Result<(), Error> {
         let default = self.state.settings.default_modes();
+        if self.explicit_block().is_some() {
+            self.warn("25001", "there is already a transaction in progress");
+        }
         match &mut self.state.transaction {
-            Some(block) if block.implicit.is_none() => {
-                block.set_modes(modes)?;
-                self.warn("25001", "there is already a transaction in progress");
-            }
             Some(block) => {
                 block.set_modes(modes)?;
                 block.implicit = None;

@@ -85,6 +85,13 @@ pub struct Column<'a> {
     pub format: i16,
 }
 
+impl<'a> Column<'a> {
+    /// A column of texts, which are the same bytes in either format.
+    pub fn text(name: &'a str, format: i16) -> Self {
+        Self { name, type_oid: TEXT, type_size: -1, format }
+    }
+}
+
 /// The fields of an error or a notice.
 /// Source: <https://www.postgresql.org/docs/current/protocol-error-fields.html>.
 #[derive(Clone, Copy, Debug, Default)]

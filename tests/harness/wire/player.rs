@@ -40,7 +40,8 @@ pub async fn play(world: &World, server: &Server, conversation: &Conversation) -
     if hung_up { Ok(()) } else { connection.nothing_more().await }
 }
 
-struct Connection {
+/// A signed-in connection, played line by line.
+pub struct Connection {
     stream: TlsStream<TcpStream>,
     port: u16,
     incoming: BytesMut,
@@ -67,7 +68,8 @@ impl Connection {
         Ok(Self { stream, port, incoming: BytesMut::new(), outgoing: BytesMut::new(), key: None })
     }
 
-    async fn sign_in(world: &World, server: &Server, parameters: &[(String, String)]) -> Result<Self, String> {
+    /// Signs in, and reads up to the first ReadyForQuery.
+    pub async fn sign_in(world: &World, server: &Server, parameters: &[(String, String)]) -> Result<Self, String> {
         let mut connection = Self::open(world, server.port).await?;
         let known = [("user", server.user.as_str()), ("database", postgres::DATABASE)];
         let more = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -102,7 +104,8 @@ impl Connection {
         }
     }
 
-    async fn send(&mut self, world: &World, line: &Line) -> Result<(), String> {
+    /// Queues a line; what must wait for it sends all that is queued.
+    pub async fn send(&mut self, world: &World, line: &Line) -> Result<(), String> {
         match line.message.as_str() {
             "Sleep" => {
                 self.flush().await?;
@@ -160,7 +163,8 @@ impl Connection {
         if heard.message == "ReadyForQuery" { Ok(()) } else { Err(format!("at the end heard {heard}")) }
     }
 
-    async fn flush(&mut self) -> Result<(), String> {
+    /// Sends all that is queued.
+    pub async fn flush(&mut self) -> Result<(), String> {
         let outgoing = self.outgoing.split();
         let write = async {
             self.stream.write_all(&outgoing).await?;
@@ -169,7 +173,8 @@ impl Connection {
         limited(write).await?.map_err(|error| format!("cannot send: {error}"))
     }
 
-    async fn hear(&mut self) -> Result<Heard, String> {
+    /// The next message, whatever it is.
+    pub async fn hear(&mut self) -> Result<Heard, String> {
         loop {
             if let Some(heard) = self.take()? {
                 return Ok(heard);

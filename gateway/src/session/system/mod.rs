@@ -252,7 +252,7 @@ fn batches(description: &Description, rows: &[Vec<Value>], bind: &Bind) -> VecDe
 }
 
 /// None is text for all, one is for all, and otherwise there is one for each.
-fn format_of(formats: &[Format], at: usize) -> Format {
+pub(super) fn format_of(formats: &[Format], at: usize) -> Format {
     match formats {
         [one] => *one,
         formats => formats.get(at).copied().unwrap_or_default(),
