@@ -66,7 +66,7 @@ impl Programs for ShadowPrograms {
             statements.extend_from_slice(script.statements());
             statements.push(become_role(LOGIN));
             statements.extend_from_slice(script.estimates());
-            let steps = vec![format!("CREATE ROLE {READER}"), owner];
+            let steps = vec![format!("CREATE ROLE {READER} LOGIN"), owner];
             let recipe = Recipe { database: database.to_owned(), steps, statements };
             self.program.make(script.fingerprint(), &recipe).await.map_err(|error| error.to_string())
         })

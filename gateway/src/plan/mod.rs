@@ -154,6 +154,7 @@ pub fn resolve_along(
         Kind::Explain(tree, options) => (StatementKind::Explain, Some(*options), Some(tree)),
         Kind::Write => (StatementKind::Write, None, None),
         Kind::Set { .. }
+        | Kind::SetConfig { .. }
         | Kind::Reset(_)
         | Kind::Show(_)
         | Kind::ShowAll

@@ -68,6 +68,7 @@ impl Session<Ready> {
     pub(super) fn own_columns(&self, kind: &Kind) -> Result<Vec<String>, Failure> {
         match kind {
             Kind::Show(name) => Ok(vec![self.show(name).map_err(Failure::statement)?.0]),
+            Kind::SetConfig { column, .. } => Ok(vec![column.clone()]),
             Kind::ShowAll => Ok(SHOW_ALL.iter().map(|column| (*column).to_owned()).collect()),
             _ => Ok(Vec::new()),
         }
@@ -76,6 +77,11 @@ impl Session<Ready> {
     async fn carry_out(&mut self, statement: &Statement) -> Result<Answer, Failure> {
         match &statement.kind {
             Kind::Set { name, value, local } => self.set(name, value.as_deref(), *local).map(|()| Answer::tag("SET")),
+            Kind::SetConfig { name, value, local, column } => {
+                self.set(name, Some(value), *local)?;
+                let (_, value) = self.show(name).map_err(Failure::statement)?;
+                Ok(Answer { columns: &[], name: column.clone(), rows: vec![vec![value]], tag: "SELECT 1".to_owned() })
+            }
             Kind::Reset(name) => self.reset(name.as_deref()).map(|()| Answer::tag("RESET")),
             Kind::Show(name) => {
                 let (name, value) = self.show(name).map_err(Failure::statement)?;

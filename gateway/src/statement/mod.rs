@@ -21,6 +21,7 @@ mod rephrase;
 mod scan;
 mod session;
 mod session_words;
+mod set_config;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -142,6 +143,17 @@ pub enum Kind {
         value: Option<String>,
         /// Whether it ends with the transaction.
         local: bool,
+    },
+    /// `SELECT set_config('name', 'value', local)`; names in lower case.
+    SetConfig {
+        /// The setting.
+        name: String,
+        /// Its value as text.
+        value: String,
+        /// Whether it ends with the transaction.
+        local: bool,
+        /// What the column of the answer is called.
+        column: String,
     },
     /// `RESET name`, or all.
     Reset(Option<String>),
@@ -268,6 +280,7 @@ impl Kind {
             | Self::Prepare(_)
             | Self::Execute(_)
             | Self::Set { .. }
+            | Self::SetConfig { .. }
             | Self::Reset(_)
             | Self::Show(_)
             | Self::ShowAll
@@ -292,7 +305,7 @@ impl Kind {
             Self::Prepare(_) => "prepare",
             Self::Execute(Execute { explain: Some(_), .. }) => "explain",
             Self::Execute(_) => "execute",
-            Self::Set { .. } => "set",
+            Self::Set { .. } | Self::SetConfig { .. } => "set",
             Self::Reset(_) => "reset",
             Self::Show(_) | Self::ShowAll => "show",
             Self::Transaction(Transaction::Modes { .. }) => "set",

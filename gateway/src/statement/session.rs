@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::commands::{Command, CopyOption, CopyValue, CursorOptions};
 use super::lower::{self, Lowering, place};
 use super::session_words::SessionCommand;
+use super::set_config;
 use super::tree::{Body, Expression, Item, Literal, Path, Query, Relation, Select, Spot};
 use super::{
     Argument, ArgumentForm, CopyFormat, CopyOptions, Cursor, Error, Execute, ExplainOptions, Fetch, ForceQuote, Kind,
@@ -137,7 +138,8 @@ fn classify_parsed(statement: &sql::Statement, lowering: &mut Lowering) -> Resul
 }
 
 fn query_kind(query: &sql::Query, lowering: &mut Lowering) -> Result<Kind> {
-    Ok(Kind::Query(Arc::new(lowering.query(query)?)))
+    let query = lowering.query(query)?;
+    Ok(set_config::set_config(&query).unwrap_or_else(|| Kind::Query(Arc::new(query))))
 }
 
 /// `COPY table` is `COPY (SELECT ... FROM table)`: what is asked of a table has one form.

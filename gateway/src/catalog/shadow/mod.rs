@@ -53,12 +53,12 @@ pub fn script(snapshot: &Snapshot, visibility: &Visibility) -> Script {
 
 /// Has privileges say what is so: everything can be read and nothing written. Owning it, the reader still sees the keys
 /// and references of the information schema, which PostgreSQL hides from those who may only read.
-fn read_only(schema: &str) -> [String; 2] {
+fn read_only(schema: &str) -> [String; 3] {
     let schema_quoted = quoted(schema);
     let owner = if schema == "public" { "CURRENT_USER, pg_database_owner" } else { "CURRENT_USER" };
-    let writing = "INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER";
     [
-        format!("REVOKE {writing} ON ALL TABLES IN SCHEMA {schema_quoted} FROM CURRENT_USER"),
+        format!("REVOKE ALL ON ALL TABLES IN SCHEMA {schema_quoted} FROM CURRENT_USER"),
+        format!("GRANT SELECT ON ALL TABLES IN SCHEMA {schema_quoted} TO CURRENT_USER"),
         format!("REVOKE CREATE ON SCHEMA {schema_quoted} FROM {owner}"),
     ]
 }

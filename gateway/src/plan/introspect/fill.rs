@@ -147,14 +147,20 @@ impl Filler<'_> {
             return Ok(());
         }
         match of {
-            Expression::Call(call) if !self.own => self.own_role(call),
             Expression::Column(path) if !self.own => self.follow_name(path),
             _ => {}
         }
         of.each_part_mut(&mut |part| self.part(part))?;
         match of {
             Expression::Call(call) if !self.own && is_owners_name(call) => self.owners_name(of),
-            Expression::Call(call) if !self.own => self.database_argument(call),
+            Expression::Call(call) if !self.own => {
+                self.role_arguments(call)?;
+                self.database_argument(call)?;
+                if may_create(call) {
+                    *of = Expression::Literal(Literal::Boolean(false));
+                }
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -223,24 +229,60 @@ impl Filler<'_> {
         }
     }
 
-    /// Takes the person away from `has_..._privilege(person, thing, privilege)`: without one it is asked of the session's
-    /// own user. The shadow's server has no role of the person's name.
-    fn own_role(&self, call: &mut Call) {
-        let Some(function) = call.name.0.last() else { return };
-        let asks = function.text.ends_with("_privilege") || function.text == "pg_has_role";
-        let Arguments::List(arguments) = &mut call.arguments else { return };
+    /// Has functions that are given a role find the shadow's by the person's name; the shadow's server has no role of that
+    /// name. Without a role `has_..._privilege(role, thing, privilege)` is asked of the session's own user.
+    fn role_arguments(&self, call: &mut Call) -> Result<()> {
+        let Some(function) = call.name.0.last() else { return Ok(()) };
+        let of_roles = function.text == "pg_has_role";
         let most = if function.text == "has_column_privilege" { 4 } else { 3 };
-        let is_own = |of: &Expression| match of {
-            Expression::Keyword { keyword: "CURRENT_USER" | "SESSION_USER" | "USER" | "CURRENT_ROLE", .. } => true,
+        let Arguments::List(arguments) = &mut call.arguments else { return Ok(()) };
+        let given = match arguments.len() {
+            given if given == most && (of_roles || function.text.ends_with("_privilege")) => 1,
+            _ => 0,
+        };
+        let roles = if of_roles { arguments.len().saturating_sub(1) } else { given };
+        for (_, role) in arguments.iter_mut().take(roles).skip(given) {
+            self.role(role)?;
+        }
+        match arguments.first_mut().filter(|_| given > 0) {
+            Some((_, role)) if self.is_person(role) => drop(arguments.remove(0)),
+            Some((_, role)) => self.role(role)?,
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// A role in place of what names one, or is its oid. A constant that is not the person's name stays what it is.
+    fn role(&self, role: &mut Expression) -> Result<()> {
+        const FOUND: &str = "SELECT CASE given.name WHEN 'public' THEN 0::oid ELSE known.oid END \
+             FROM (SELECT (passgate.argument())::text) AS given(name) \
+             LEFT JOIN pg_catalog.pg_roles AS known ON known.oid::text = given.name OR known.rolname::text = \
+             CASE given.name WHEN (passgate.person())::text THEN (passgate.shadow_role())::text ELSE given.name END";
+        match role {
+            _ if self.is_person(role) => *role = Expression::Keyword { keyword: "CURRENT_USER", precision: None },
+            Expression::Literal(_) | Expression::Parameter(_) => {}
+            Expression::Cast { of, .. } if matches!(**of, Expression::Literal(_) | Expression::Parameter(_)) => {}
+            _ => *role = self.looked_up(FOUND, role)?,
+        }
+        Ok(())
+    }
+
+    fn is_person(&self, of: &Expression) -> bool {
+        match of {
             Expression::Literal(Literal::String(role)) => *role == self.values.person,
             Expression::Cast { of, .. } => {
                 matches!(&**of, Expression::Literal(Literal::String(role)) if *role == self.values.person)
             }
             _ => false,
-        };
-        if asks && arguments.len() == most && arguments.first().is_some_and(|(_, of)| is_own(of)) {
-            arguments.remove(0);
         }
+    }
+
+    /// A query of our own that finds what an argument means.
+    fn looked_up(&self, found: &str, argument: &mut Expression) -> Result<Expression> {
+        let mut query = stand_ins::query(found).ok_or_else(Error::internal)?;
+        let argument = std::mem::replace(argument, Expression::Literal(Literal::Null));
+        Filler { values: self.values, own: true, argument: Some(argument) }.query(&mut query)?;
+        Ok(Expression::Query(Box::new(query)))
     }
 
     /// What is the shadow's is the person's: who looks an owner up among the roles finds them there.
@@ -270,11 +312,21 @@ impl Filler<'_> {
         let Some((_, given)) = arguments.len().checked_sub(back).and_then(|place| arguments.get_mut(place)) else {
             return Ok(());
         };
-        let mut query = stand_ins::query(FOUND).ok_or_else(Error::internal)?;
-        let argument = std::mem::replace(given, Expression::Literal(Literal::Null));
-        Filler { values: self.values, own: true, argument: Some(argument) }.query(&mut query)?;
-        *given = Expression::Query(Box::new(query));
+        *given = self.looked_up(FOUND, given)?;
         Ok(())
+    }
+}
+
+/// Whether it is asked if the session's user may create schemas. The shadow's reader may, in what is its own.
+fn may_create(call: &Call) -> bool {
+    match (call.name.0.as_slice(), &call.arguments) {
+        ([schema, name], Arguments::List(list)) if schema.text == "pg_catalog" => match list.as_slice() {
+            [_, (_, Expression::Literal(Literal::String(privilege)))] => {
+                name.text == "has_database_privilege" && privilege.trim().eq_ignore_ascii_case("create")
+            }
+            _ => false,
+        },
+        _ => false,
     }
 }
 
