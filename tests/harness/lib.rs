@@ -48,6 +48,13 @@ impl World {
         WORLD.get_or_init(|| std::thread::spawn(Self::build).join().expect("the world is built"))
     }
 
+    /// A world of one test's own, to break.
+    pub fn apart() -> &'static Self {
+        let world = std::thread::spawn(Self::build).join().expect("the world is built");
+        // It ends with the process, as the shared one.
+        Box::leak(Box::new(world))
+    }
+
     fn build() -> Self {
         // An error means that another part of the process was first, which is as good.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();

@@ -16,14 +16,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use passgate_tests::clients::connect;
-use passgate_tests::gateway::Mode;
-use passgate_tests::{Gateway, Settings, World};
+use passgate_tests::{Gateway, World};
 use serde_json::json;
-use tokio_postgres::Client;
 
-/// People, each with a region that nobody else has.
-const PEOPLE: usize = 24;
+use super::crowd::{ask_own, make_people, person, settings, sign_in};
 
 /// Statements on one connection of those who do not keep theirs.
 const STATEMENTS_EACH: u64 = 40;
@@ -58,10 +54,6 @@ impl Size {
     }
 }
 
-fn person(number: usize) -> String {
-    format!("person{:02}", number % PEOPLE)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_gets_anothers_rows_however_many_there_are() {
     let size = Size::asked();
@@ -71,7 +63,7 @@ async fn nobody_gets_anothers_rows_however_many_there_are() {
     let mut held = Vec::new();
     for number in size.working..size.connections {
         let client = sign_in(world, &gateway, &person(number)).await;
-        assert_own(&client, &person(number), 0).await;
+        ask_own(&client, &person(number), 0).await.expect("an answer");
         held.push((person(number), client));
     }
     println!("{} connections are held; the gateway has {} kB", held.len(), gateway.memory_bytes() / 1024);
@@ -84,7 +76,7 @@ async fn nobody_gets_anothers_rows_however_many_there_are() {
         worker.await.expect("every row was the worker's own, and nothing failed");
     }
     for (person, client) in &held {
-        assert_own(client, person, 1).await;
+        ask_own(client, person, 1).await.expect("an answer");
     }
     println!("{} statements", done.load(Ordering::Relaxed));
     if size.seconds >= GROWTH_SECONDS_MIN {
@@ -93,36 +85,10 @@ async fn nobody_gets_anothers_rows_however_many_there_are() {
     }
 }
 
-async fn make_people(world: &World) {
-    let admin = world.postgres.admin().await;
-    for number in 0..PEOPLE {
-        let name = person(number);
-        let text = format!(
-            "CREATE ROLE {name} LOGIN IN ROLE people;
-            INSERT INTO territories SELECT '{name}', '{name} ' || n FROM generate_series(1, 20) AS n"
-        );
-        admin.batch_execute(&text).await.expect("a person is made");
-    }
-}
-
 async fn gateway(world: &World, size: Size) -> Gateway {
-    let names: Vec<String> = (0..PEOPLE).map(person).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let filter = json!({ "name": "own", "action": "filter", "tables": ["territories"], "rows": "person = user.name" });
-    let mut settings = Settings::new(world, Mode::SessionAuthorization).with_people(&names).policy("own.json", &filter);
-    let connections = size.connections + 100;
-    settings.file["limits"] = json!({
-        "server": { "connections_max": connections },
-    });
-    // Everybody works through a few connections, and waits for them.
-    settings.file["databases"][0]["connections_max"] = json!(2 * PEOPLE);
-    settings.file["databases"][0]["connections_per_person_max"] = json!(2);
-    settings.file["databases"][0]["checkout_ms_max"] = json!(60_000);
+    let mut settings = settings(world);
+    settings.file["limits"] = json!({ "server": { "connections_max": size.connections + 100 } });
     settings.start().await
-}
-
-async fn sign_in(world: &World, gateway: &Gateway, person: &str) -> Client {
-    connect(world, gateway.port(), person, &format!("{person}-password")).await.expect("a person signs in")
 }
 
 /// Takes turns with the ways to ask.
@@ -131,47 +97,13 @@ async fn work(world: &'static World, gateway: Arc<Gateway>, number: usize, end: 
     let mut client = sign_in(world, &gateway, &person).await;
     let mut turn = 0;
     while Instant::now() < end {
-        assert_own(&client, &person, turn).await;
+        ask_own(&client, &person, turn).await.expect("an answer");
         done.fetch_add(1, Ordering::Relaxed);
         turn += 1;
         if !keeps && turn.is_multiple_of(STATEMENTS_EACH) {
             client = sign_in(world, &gateway, &person).await;
         }
     }
-}
-
-/// Asks for everything, and gets what is the person's: by the policy, and by the name that the source knows.
-async fn assert_own(client: &Client, person: &str, turn: u64) {
-    let text = "SELECT person, region, current_user::text AS me FROM territories";
-    let rows: Vec<(String, String, String)> = match turn % 4 {
-        0 => read(client.query(text, &[]).await.expect("an answer")),
-        1 => {
-            let statement = client.prepare(text).await.expect("a statement");
-            read(client.query(&statement, &[]).await.expect("an answer"))
-        }
-        2 => {
-            client.batch_execute("BEGIN").await.expect("a transaction");
-            let rows = client.query(text, &[]).await.expect("an answer");
-            client.batch_execute("COMMIT").await.expect("its end");
-            read(rows)
-        }
-        _ => {
-            let declared = format!("BEGIN; DECLARE c CURSOR FOR {text}");
-            client.batch_execute(&declared).await.expect("a cursor");
-            let rows = client.query("FETCH ALL FROM c", &[]).await.expect("its rows");
-            client.batch_execute("COMMIT").await.expect("its end");
-            read(rows)
-        }
-    };
-    assert_eq!(rows.len(), 20, "{person}");
-    for (of, region, me) in rows {
-        assert_eq!((of.as_str(), me.as_str()), (person, person));
-        assert!(region.starts_with(person), "{person} reads {region}");
-    }
-}
-
-fn read(rows: Vec<tokio_postgres::Row>) -> Vec<(String, String, String)> {
-    rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
 }
 
 /// What the gateway has in memory at the end of each part, in bytes.
