@@ -7,6 +7,7 @@
 mod call;
 mod expression;
 mod marked;
+mod own_row;
 mod relation;
 mod select;
 mod word;
@@ -34,11 +35,13 @@ pub(super) struct Lowering {
     pub(super) parameters: u16,
     /// Writing parts found inside queries: data-modifying WITH, SELECT INTO, FOR UPDATE.
     pub(super) writes: Vec<Write>,
+    /// What each SELECT around reads, the innermost last.
+    tables: Vec<own_row::Tables>,
 }
 
 impl Lowering {
     pub(super) fn new(depth_max: usize, parameters_max: usize) -> Self {
-        Self { depth: 0, depth_max, parameters_max, parameters: 0, writes: Vec::new() }
+        Self { depth: 0, depth_max, parameters_max, parameters: 0, writes: Vec::new(), tables: Vec::new() }
     }
 
     fn nested<T>(&mut self, lower: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {

@@ -143,6 +143,34 @@ fn what_is_not_known_is_refused_with_a_place() {
 }
 
 #[test]
+fn a_row_is_cast_to_the_type_of_its_own_table_alone() {
+    let of = |from: &str| parse(&format!("SELECT (r.*)::s.t FROM {from}"), &Limits::default());
+    assert!(
+        of("s.t r").is_ok() && of("s.u JOIN s.t r ON true").is_ok() && of("(SELECT (r.*)::s.t FROM s.t r) x").is_err()
+    );
+    for from in [
+        "s.u r",
+        "t r",
+        "s.t",
+        "s.t r(a)",
+        "s.t r, s.t r",
+        "(SELECT 1) r",
+        "x.s.t r",
+        "s.t r, LATERAL (SELECT (r.*)::s.t) x",
+    ] {
+        assert_eq!(of(from).unwrap_err().sqlstate, "0A000", "{from}");
+    }
+    for text in [
+        "SELECT r::s.t FROM s.t r",
+        "SELECT (r.*)::s.t[] FROM s.t r",
+        "SELECT 'x'::s.t FROM s.t r",
+        "SELECT (r.a)::s.t FROM s.t r",
+    ] {
+        assert!(parse(text, &Limits::default()).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn deep_and_long_statements_end_in_an_error_not_a_crash() {
     for text in [
         format!("SELECT {}1{}", "(".repeat(150), ")".repeat(150)),

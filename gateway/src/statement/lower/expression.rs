@@ -96,7 +96,11 @@ impl Lowering {
                     sql::CastKind::Cast | sql::CastKind::DoubleColon => {}
                     sql::CastKind::TryCast | sql::CastKind::SafeCast => return unsupported("TRY_CAST"),
                 }
-                Expression::Cast { of: Box::new(self.value_or_row(expr)?), to: types::lower(data_type, at())? }
+                let to = match self.own_row(expr, data_type)? {
+                    Some(row) => row,
+                    None => types::lower(data_type, at())?,
+                };
+                Expression::Cast { of: Box::new(self.value_or_row(expr)?), to }
             }
             sql::Expr::AtTimeZone { timestamp, time_zone } => {
                 Expression::AtTimeZone { of: self.boxed(timestamp)?, zone: self.boxed(time_zone)? }

@@ -4,7 +4,7 @@ use sqlparser::ast::{self as sql, Spanned};
 use sqlparser::tokenizer::Span;
 
 use super::marked::plain_arguments;
-use super::{Error, Lowering, Result, marked_name, name, path, place, refuse_some};
+use super::{Error, Lowering, Result, marked_name, name, own_row, path, place, refuse_some};
 use crate::statement::tree::{
     Bound, Distinct, Expression, Frame, Grouping, Item, Limit, Literal, Name, Order, Select, Spot, Window,
 };
@@ -55,9 +55,10 @@ impl Lowering {
         if into.is_some() {
             self.write("SELECT INTO", at);
         }
+        self.tables.push(own_row::tables(from));
         let distinct = distinct.as_ref().map_or(Ok(None), |distinct| self.distinct(distinct))?;
         let (group_by_distinct, group_by) = self.group_by(group_by)?;
-        Ok(Select {
+        let select = Select {
             distinct,
             items: match projection.as_slice() {
                 [sql::SelectItem::UnnamedExpr(sql::Expr::Identifier(nothing))]
@@ -74,7 +75,9 @@ impl Lowering {
             having: self.optional(having.as_ref())?,
             windows: named_window.iter().map(|window| self.named_window(window)).collect::<Result<_>>()?,
             at: Spot(at),
-        })
+        };
+        self.tables.pop();
+        Ok(select)
     }
 
     pub(super) fn distinct(&mut self, distinct: &sql::Distinct) -> Result<Option<Distinct>> {
