@@ -8,6 +8,7 @@
 //! nothing in it but what the person may see, answers, so that what a name means, and whether there is such a thing, is
 //! for it to say. What is decided here is only that a statement can do no more there than ask.
 
+mod activity;
 mod fill;
 mod functions;
 mod relations;

@@ -3,7 +3,7 @@
 
 use passgate_policy::{FunctionUse, Place};
 
-use super::{Introspection, functions, relations, settings, survey};
+use super::{Introspection, activity, functions, relations, settings, survey};
 use crate::plan::functions as built_in;
 use crate::plan::model::Model;
 use crate::plan::{Error, OWN_SCHEMA};
@@ -14,7 +14,7 @@ type Result<T> = std::result::Result<T, Error>;
 
 /// Settles the names of a statement that is about the catalog.
 pub(super) fn settle(query: &mut Query, model: &Model) -> Result<Introspection> {
-    let mut settler = Settler { model, common: Vec::new(), found: Introspection::default() };
+    let mut settler = Settler { model, common: Vec::new(), beside: false, found: Introspection::default() };
     settler.query(query)?;
     Ok(settler.found)
 }
@@ -23,6 +23,8 @@ struct Settler<'m> {
     model: &'m Model,
     /// Names of WITH queries in scope.
     common: Vec<String>,
+    /// Whether what is read stands beside a list of what there is.
+    beside: bool,
     found: Introspection,
 }
 
@@ -55,6 +57,7 @@ impl Settler<'_> {
                         self.unqualify(path, 2);
                     }
                 }
+                self.beside = activity::is_beside(select);
                 let mut leaves = select.from.iter_mut().flat_map(Relation::leaves_mut);
                 leaves.try_for_each(|relation| self.relation(relation))?;
                 select.each_part_mut(&mut |part| self.part(part))
@@ -87,7 +90,7 @@ impl Settler<'_> {
             self.missing(Error::no_relation(&written, at));
             return Ok(());
         };
-        if relations::is_refused(&schema, &table) {
+        if relations::is_refused(&schema, &table) && !(self.beside && activity::is_joined(&table)) {
             return Err(Error::new("42501", format!("permission denied for table {table}")).at(at));
         }
         name.0 = vec![Name { text: schema, at }, Name { text: table, at }];

@@ -63,7 +63,13 @@ impl Written {
         let mut written = Self { relation, versions, columns: Vec::new(), others, rows: None };
         for line in lines.map(str::trim) {
             match line.split_once(' ')? {
-                ("columns", columns) => written.columns = columns.split(' ').map(str::to_owned).collect(),
+                ("columns", columns) => {
+                    for column in columns.split(' ') {
+                        let (name, untold) = column.split_once(':').map_or((column, None), |(n, of)| (n, Some(of)));
+                        written.columns.push(name.to_owned());
+                        written.others.extend(untold.map(|of| (name.to_owned(), format!("NULL::{of}"))));
+                    }
+                }
                 ("rows", rows) => written.rows = Some(rows.to_owned()),
                 (column, expression) => {
                     written.others.insert(column.to_owned(), expression.strip_prefix("= ")?.to_owned());
