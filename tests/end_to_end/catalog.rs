@@ -184,10 +184,16 @@ async fn the_session_is_the_sessions(bob: &Client) {
     assert_eq!(texts(bob, "SELECT count(*) FROM pg_subscription").await, ["0"]);
     assert_eq!(texts(bob, "SELECT has_database_privilege(current_database(), 'CONNECT')").await, ["t"]);
     assert_eq!(texts(bob, "SELECT DISTINCT table_catalog FROM information_schema.tables").await, ["warehouse"]);
+    let rights = "SELECT relacl FROM pg_class WHERE oid = 'atlas.ports'::regclass";
+    assert_eq!(texts(bob, rights).await, ["{bob=r/bob}"], "people are told of their own rights");
+    let rights = "SELECT r.rolname, has_table_privilege(r.rolname, 'atlas.ports', 'SELECT'), pg_has_role(current_user, 'USAGE') \
+         FROM pg_roles r WHERE r.rolname = current_user";
+    assert_eq!(texts(bob, rights).await, ["bob t t"]);
+    assert_eq!(texts(bob, "SELECT has_database_privilege(current_database(), 'CREATE')").await, ["f"]);
     for (statement, code) in [
         ("SELECT rolpassword FROM pg_authid", "42501"),
-        ("SELECT relacl FROM pg_class WHERE oid = 'atlas.ports'::regclass", "42501"),
         ("SELECT usename, datname FROM pg_stat_activity", "42501"),
+        ("SELECT relname, n_live_tup FROM pg_stat_user_tables", "42501"),
         ("SELECT setting FROM pg_settings", "42501"),
         ("SELECT pg_read_file('postgresql.conf'), 1::regclass", "42501"),
         ("SELECT set_config('search_path', 'atlas', false) FROM pg_class", "42501"),
