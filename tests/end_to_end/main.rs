@@ -6,6 +6,7 @@ mod approvals;
 mod catalog;
 mod failures;
 mod governed;
+mod hostile;
 mod operation;
 mod paths;
 mod people;

@@ -100,7 +100,7 @@ impl Frames {
                 }
                 Ok(())
             }
-            Ok(Err(error)) => Err(self.lost(error)),
+            Ok(Err(error)) => Err(self.lost(said(&error))),
             Err(_) => Err(self.lost(format!("the server was silent for {} s", self.wait_max.as_secs()))),
         }
     }
@@ -114,7 +114,7 @@ impl Frames {
             None => Ok(()),
             Some(Ok(0)) => Err(self.lost("the server closed the connection")),
             Some(Ok(_)) => Ok(()),
-            Some(Err(error)) => Err(self.lost(error)),
+            Some(Err(error)) => Err(self.lost(said(&error))),
         }
     }
 
@@ -226,4 +226,12 @@ pub(crate) fn server_message(mut fields: ErrorFields<'_>) -> ServerMessage {
         }
     }
     message
+}
+
+/// What a failed read means. A server that dies says no goodbye, and what TLS makes of that is nothing to the reader.
+fn said(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => "the server closed the connection".to_owned(),
+        _ => error.to_string(),
+    }
 }

@@ -33,8 +33,13 @@ const ANSWER_BYTES_PER_BYTE: usize = 16;
 /// What either takes beside that, about.
 const ENTRY_BYTES: usize = 2_048;
 
+/// What takes more than this part of the room is not remembered: it would put out too much else.
+const LARGEST_PART: u64 = 16;
+
 /// What is remembered.
 pub struct Seen {
+    /// The heaviest that is.
+    weight_max: u64,
     statements: Cache<Arc<str>, Arc<[Arc<Statement>]>>,
     answers: Cache<Question, Arc<Allowed>>,
 }
@@ -157,6 +162,7 @@ impl Seen {
         let statements = Cache::builder().max_capacity(half);
         let answers = Cache::builder().max_capacity(half);
         Self {
+            weight_max: half / LARGEST_PART,
             statements: statements.weigher(|text: &Arc<str>, _| weight(text.len(), TREE_BYTES_PER_BYTE)).build(),
             answers: answers.weigher(|_: &Question, allowed: &Arc<Allowed>| allowed.weight()).build(),
         }
@@ -168,7 +174,8 @@ impl Seen {
             return Ok(known);
         }
         let parsed: Arc<[Arc<Statement>]> = statement::parse(text, limits)?.into_iter().map(Arc::new).collect();
-        self.statements.insert(text.into(), Arc::clone(&parsed));
+        let weight = weight(text.len(), TREE_BYTES_PER_BYTE);
+        self.keep(&self.statements, weight, || (text.into(), Arc::clone(&parsed)));
         Ok(parsed)
     }
 
@@ -179,7 +186,24 @@ impl Seen {
 
     /// Remembers an answer.
     pub fn remember(&self, question: Question, allowed: Arc<Allowed>) {
-        self.answers.insert(question, allowed);
+        self.keep(&self.answers, allowed.weight(), || (question, allowed));
+    }
+
+    /// Puts something in, and what it puts out at once: the cache would let that wait for hundreds of others, and they may
+    /// be large.
+    fn keep<K, V>(&self, cache: &Cache<K, V>, weight: u32, entry: impl FnOnce() -> (K, V))
+    where
+        K: Hash + Eq + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+    {
+        if u64::from(weight) > self.weight_max {
+            return;
+        }
+        let (key, value) = entry();
+        cache.insert(key, value);
+        cache.run_pending_tasks();
+        // The cache's table frees what it dropped two epochs later.
+        (0..3).for_each(|_| crossbeam_epoch::pin().flush());
     }
 }
 

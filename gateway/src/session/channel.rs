@@ -87,8 +87,21 @@ impl Channel {
             }
             self.flush().await?;
             self.release();
-            self.fill().await?;
+            if self.decoder.buffered() == 0 {
+                self.fill().await?;
+            } else {
+                self.fill_in_time().await?;
+            }
         }
+    }
+
+    /// The rest of a message that has begun must come in time: it takes room.
+    async fn fill_in_time(&mut self) -> Result<(), End> {
+        let filled = tokio::time::timeout(self.patience, self.fill()).await;
+        filled.unwrap_or_else(|_| {
+            tracing::info!("the client left a message unfinished for too long");
+            Err(End::Gone)
+        })
     }
 
     /// Waits for the client to go away, and keeps what it sends meanwhile up to a bound; beyond the bound it waits for

@@ -111,7 +111,7 @@ impl Session<Ready> {
                     }
                 }
                 Batch::Done { .. } => return Ok((taken, false)),
-                Batch::Notice(notice) => self.channel.notice(&notice),
+                Batch::Notice(notice) => self.pass_on(&notice).await?,
                 Batch::Fields(_) | Batch::Copied(_) => {}
             }
         }

@@ -76,7 +76,8 @@ pub struct Config {
     /// How long a session may be silent inside a transaction, which holds a connection to the source, in seconds; 0 for
     /// ever. Default: 300.
     pub idle_in_transaction_seconds: u64,
-    /// How long a client may take no byte of an answer, in seconds, before it counts as gone. Default: 300.
+    /// How long a client may take no byte of an answer, or leave a message unfinished, in seconds, before it counts as
+    /// gone. Default: 300.
     pub write_seconds: u64,
     /// Prepared statements of one session. Default: 1000.
     pub prepared_statements_max: usize,

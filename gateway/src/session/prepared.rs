@@ -132,7 +132,12 @@ impl Portal {
     /// What it holds for later: values not sent yet, or rows not asked for yet.
     fn bytes(&self) -> usize {
         match &self.state {
-            PortalState::Fresh => self.bind.parameters.iter().flatten().map(Bytes::len).sum(),
+            PortalState::Fresh => {
+                let Bind { parameters, parameter_formats, result_formats } = &self.bind;
+                let formats = size_of_val(parameter_formats.as_slice()) + size_of_val(result_formats.as_slice());
+                let values: usize = parameters.iter().flatten().map(Bytes::len).sum();
+                values + size_of_val(parameters.as_slice()) + formats
+            }
             PortalState::Suspended(running) => running.kept_bytes(),
             PortalState::Active | PortalState::Spent => 0,
         }

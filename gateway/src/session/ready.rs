@@ -13,7 +13,7 @@ use super::cursor::Cursors;
 use super::deciding::Known;
 use super::error::{End, Error, Failure};
 use super::prepared::{Portal, PortalState, Portals, Statements};
-use super::relay::Running;
+use super::relay::{Running, kept_bytes};
 use super::settings::{Reported, Settings};
 use super::shadowed::KnownNumbers;
 use super::transaction::Block;
@@ -266,7 +266,7 @@ impl Session<Ready> {
         let kept = loop {
             match self.next_batch(running).await {
                 Ok(batch) => {
-                    bytes += if let Batch::Rows { frames, .. } = &batch { frames.len() } else { 0 };
+                    bytes += kept_bytes(&batch);
                     let done = matches!(batch, Batch::Done { .. });
                     held.push_back(batch);
                     if done {

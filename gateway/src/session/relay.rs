@@ -269,10 +269,9 @@ impl Running {
         }
     }
 
-    /// How many bytes of rows are kept.
+    /// How many bytes are kept.
     pub(super) fn kept_bytes(&self) -> usize {
-        let rows = |batch: &Batch| if let Batch::Rows { frames, .. } = batch { frames.len() } else { 0 };
-        self.kept.iter().map(rows).sum()
+        self.kept.iter().map(kept_bytes).sum()
     }
 
     /// Counts rows that went elsewhere than to the client at once.
@@ -441,7 +440,7 @@ impl Session<Ready> {
                     self.channel.relay(frame).await?;
                 }
                 Batch::Fields(_) => {}
-                Batch::Notice(notice) => self.channel.notice(&notice),
+                Batch::Notice(notice) => self.pass_on(&notice).await?,
                 Batch::Copied(frames) => {
                     // How many rows a copy has is known at its end only.
                     running.check_message(wanted.answered_before, 0, true)?;
@@ -481,7 +480,7 @@ impl Session<Ready> {
     pub(super) async fn relay_fields(&mut self, running: &mut Running) -> Result<(), Failure> {
         loop {
             match self.next_batch(running).await {
-                Ok(Batch::Notice(notice)) => self.channel.notice(&notice),
+                Ok(Batch::Notice(notice)) => self.pass_on(&notice).await?,
                 Ok(Batch::Fields(frame)) => return Ok(self.channel.relay(frame).await?),
                 Ok(other) => {
                     running.kept.push_front(other);
@@ -495,6 +494,12 @@ impl Session<Ready> {
                 }
             }
         }
+    }
+
+    /// Brings a source's notice to the client. There may be as many as rows.
+    pub(super) async fn pass_on(&mut self, notice: &ServerMessage) -> Result<(), End> {
+        self.channel.notice(notice);
+        self.channel.flush_if_full().await
     }
 
     async fn relay_rows(&mut self, running: &mut Running, frames: Bytes, rows: u64, room: u64) -> Result<u64, Failure> {
@@ -573,6 +578,18 @@ impl Session<Ready> {
     pub(super) fn check_standing(&self, running: &mut Running) -> Result<(), Failure> {
         let Some(standing) = &mut running.permit else { return Ok(()) };
         if standing.holds(&self.services.policies.borrow()) { Ok(()) } else { Err(Error::Revoked.into()) }
+    }
+}
+
+/// What a batch takes up while it is kept.
+pub(super) fn kept_bytes(batch: &Batch) -> usize {
+    match batch {
+        Batch::Rows { frames, .. } | Batch::Copied(frames) | Batch::Fields(frames) => frames.len(),
+        Batch::Notice(notice) => {
+            let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+            size_of::<ServerMessage>() + notice.message.len() + optional(&notice.detail) + optional(&notice.hint)
+        }
+        Batch::Done { .. } => 0,
     }
 }
 

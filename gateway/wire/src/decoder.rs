@@ -10,6 +10,8 @@ const STARTUP_BYTES_MAX: usize = 10_000;
 /// The largest message before sign-in. Tokens of cloud providers with many groups pass 32 kB in the worst case we have
 /// seen; whoever reads the token has the last word on its size.
 const SIGN_IN_BYTES_MAX: usize = 65_536;
+/// Frames from this size on share their memory with no other.
+const LARGE_BYTES: usize = 64 << 10;
 /// The length word, which counts itself.
 const LENGTH_BYTES: usize = 4;
 
@@ -114,6 +116,10 @@ impl Decoder {
             return Ok(None);
         }
         let mut frame = self.buffer.split_to(total).freeze();
+        if total > LARGE_BYTES {
+            // Whoever keeps a part of a small frame is not to keep the memory of a large one with it.
+            self.buffer = BytesMut::from(self.buffer.as_ref());
+        }
         frame.advance(self.type_bytes() + LENGTH_BYTES);
         match self.phase {
             Phase::Opening => startup::opening(frame).map(Some).map_err(Violation::Opening),

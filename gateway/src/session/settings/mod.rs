@@ -96,6 +96,9 @@ const ON_HOLD: &str = "passgate.on_hold";
 const DECLARED_MAX: usize = 32;
 const DECLARED_BYTES_MAX: usize = 1024;
 
+/// Bytes of any other. Every savepoint remembers all settings.
+const VALUE_BYTES_MAX: usize = 4096;
+
 /// The settings of one session.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
@@ -161,6 +164,10 @@ impl Settings {
         let Some(value) = value else { return self.reset(&key) };
         if is_declared(&key) {
             return self.declare(key, value);
+        }
+        if value.len() > VALUE_BYTES_MAX {
+            let hint = Some(Cow::Owned(format!("At most {VALUE_BYTES_MAX} bytes.")));
+            return Err(Error::Value { name: key, value: value.chars().take(40).collect(), hint });
         }
         let (name, checked) = match (row(&key), fixed(&key)) {
             (Some(row), _) if row.name == "DateStyle" => (row.name, date_style(value, &self.value(row))),
