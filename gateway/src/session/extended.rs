@@ -186,7 +186,8 @@ impl Session<Ready> {
     /// Whether a statement has rows of a source to answer.
     fn answers_rows(&self, kind: &Kind) -> bool {
         match kind {
-            Kind::Fetch(fetch) => !fetch.moves && self.is_open(&fetch.cursor),
+            // Of a portal the gateway divides the rows itself, and knows their columns without running it.
+            Kind::Fetch(fetch) => !fetch.moves && self.state.cursors.contains(&fetch.cursor),
             Kind::Execute(execute) => self.executed(execute).is_ok_and(|(prepared, _)| prepared.takes(execute)),
             Kind::Copy(..) | Kind::Declare(..) => false,
             kind => is_governed(kind),
