@@ -245,6 +245,11 @@ impl Gateway {
         self.audit().iter().map(|record| format!("{record}\n")).collect()
     }
 
+    /// Its process id.
+    pub fn process_id(&self) -> u32 {
+        self.server.process_id()
+    }
+
     /// The memory that the process holds, in bytes (`VmRSS`).
     pub fn memory_bytes(&self) -> u64 {
         let path = format!("/proc/{}/status", self.server.process_id());
@@ -254,11 +259,14 @@ impl Gateway {
     }
 }
 
-/// The program, as cargo built it beside the tests.
+/// The program: the one that `PASSGATE_PROGRAM` names, or as cargo built it beside the tests.
 ///
 /// `cargo test --workspace` builds it; when only this package is tested it may be missing or old, and testing an old
 /// program is worse than testing none.
 pub fn program() -> PathBuf {
+    if let Some(program) = std::env::var_os("PASSGATE_PROGRAM") {
+        return std::path::absolute(program).expect("a path");
+    }
     let program = process::build_folder().join("passgate");
     let advice = "build it first: cargo build --package passgate (or run tests/run)";
     assert!(program.is_file(), "there is no {}: {advice}", program.display());

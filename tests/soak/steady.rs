@@ -4,8 +4,8 @@
 //!
 //! ```sh
 //! cargo build --release -p passgate
-//! SOAK_CONNECTIONS=5000 SOAK_WORKING=500 SOAK_SECONDS=1800 \
-//!     cargo test --release -p passgate-tests --test soak -- --nocapture
+//! SOAK_CONNECTIONS=5000 SOAK_WORKING=500 SOAK_SECONDS=1800 PASSGATE_PROGRAM=$PWD/target/release/passgate \
+//!     cargo test -p passgate-tests --test soak -- --nocapture
 //! ```
 //!
 //! Half of the workers keep a connection, the others open one for a few statements and close it. Prepared statements,

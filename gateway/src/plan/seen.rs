@@ -1,7 +1,10 @@
 //! Statements seen before: their trees, and what the policies said of them.
 //!
-//! A dashboard sends the same few texts all day. The second time, finding a text costs one look-up, and finding the
+//! A dashboard sends the same few texts all day. Once a text is known, finding it costs one look-up, and finding the
 //! permission for it another: nothing is parsed, resolved, decided or printed again.
+//!
+//! What is asked once and never again takes no memory and no time to be kept: something is remembered when it is asked
+//! for the second time.
 //!
 //! ```text
 //! text ──► Arc<Statement> ─┐
@@ -13,8 +16,9 @@
 //! [`Question`]. A new thing that shapes an answer must become part of it, or must not be remembered: estimates and
 //! approvals are not.
 
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use moka::sync::Cache;
 use passgate_connectors::Query;
@@ -36,12 +40,39 @@ const ENTRY_BYTES: usize = 2_048;
 /// What takes more than this part of the room is not remembered: it would put out too much else.
 const LARGEST_PART: u64 = 16;
 
+/// So many things are known to have been asked once: one more takes the place of another.
+const ASKED_ONCE: usize = 8_192;
+
 /// What is remembered.
 pub struct Seen {
     /// The heaviest that is.
     weight_max: u64,
+    texts_asked: Asked,
+    questions_asked: Asked,
     statements: Cache<Arc<str>, Arc<[Arc<Statement>]>>,
     answers: Cache<Question, Arc<Allowed>>,
+}
+
+/// What has been asked once, by its hash. Two that share a hash are taken for the same, and one of them remembered early.
+struct Asked {
+    hasher: RandomState,
+    hashes: Box<[AtomicU64]>,
+}
+
+impl Asked {
+    fn new() -> Self {
+        Self {
+            hasher: RandomState::new(),
+            hashes: std::iter::repeat_with(AtomicU64::default).take(ASKED_ONCE).collect(),
+        }
+    }
+
+    /// Whether it has been asked before, lately.
+    fn again(&self, what: impl Hash) -> bool {
+        let hash = self.hasher.hash_one(what);
+        let place = usize::try_from(hash % ASKED_ONCE as u64).unwrap_or_default();
+        self.hashes.get(place).is_some_and(|place| place.swap(hash, Ordering::Relaxed) == hash)
+    }
 }
 
 /// A statement that may run, and everything that is known of it by then.
@@ -163,6 +194,8 @@ impl Seen {
         let answers = Cache::builder().max_capacity(half);
         Self {
             weight_max: half / LARGEST_PART,
+            texts_asked: Asked::new(),
+            questions_asked: Asked::new(),
             statements: statements.weigher(|text: &Arc<str>, _| weight(text.len(), TREE_BYTES_PER_BYTE)).build(),
             answers: answers.weigher(|_: &Question, allowed: &Arc<Allowed>| allowed.weight()).build(),
         }
@@ -174,8 +207,10 @@ impl Seen {
             return Ok(known);
         }
         let parsed: Arc<[Arc<Statement>]> = statement::parse(text, limits)?.into_iter().map(Arc::new).collect();
-        let weight = weight(text.len(), TREE_BYTES_PER_BYTE);
-        self.keep(&self.statements, weight, || (text.into(), Arc::clone(&parsed)));
+        if self.texts_asked.again(text) {
+            let weight = weight(text.len(), TREE_BYTES_PER_BYTE);
+            self.keep(&self.statements, weight, || (text.into(), Arc::clone(&parsed)));
+        }
         Ok(parsed)
     }
 
@@ -184,9 +219,11 @@ impl Seen {
         self.answers.get(question)
     }
 
-    /// Remembers an answer.
+    /// Remembers an answer, if its question is asked again.
     pub fn remember(&self, question: Question, allowed: Arc<Allowed>) {
-        self.keep(&self.answers, allowed.weight(), || (question, allowed));
+        if self.questions_asked.again(&question) {
+            self.keep(&self.answers, allowed.weight(), || (question, allowed));
+        }
     }
 
     /// Puts something in, and what it puts out at once: the cache would let that wait for hundreds of others, and they may
@@ -298,9 +335,16 @@ mod tests {
         (Arc::new(Model::new(Arc::new(snapshot), &policies)), policies)
     }
 
+    /// A text that is asked often.
+    fn known(seen: &Seen, text: &str) -> Arc<[Arc<Statement>]> {
+        let read = || seen.statements(text, &Limits::default()).unwrap();
+        let _ = (read(), read());
+        read()
+    }
+
     fn question(seen: &Seen, model: &Arc<Model>) -> Question {
         Question {
-            statement: Arc::clone(&seen.statements("SELECT 1", &Limits::default()).unwrap()[0]),
+            statement: Arc::clone(&known(seen, "SELECT 1")[0]),
             parameter_types: Arc::default(),
             model: Arc::clone(model),
             schemas: Arc::default(),
@@ -337,6 +381,8 @@ mod tests {
         let asked = question(&seen, &model);
         let answer = allowed(&asked, &policies);
         seen.remember(asked.clone(), Arc::clone(&answer));
+        assert!(seen.answer(&asked).is_none(), "it may never be asked again");
+        seen.remember(asked.clone(), Arc::clone(&answer));
         assert!(Arc::ptr_eq(&seen.answer(&question(&seen, &model)).unwrap(), &answer));
         let mut other = identity();
         other.person = PersonName::new("bo");
@@ -353,11 +399,13 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_parsed_once_and_one_that_cannot_be_read_is_not_kept() {
+    fn a_text_that_is_asked_again_is_kept_and_one_that_cannot_be_read_is_not() {
         let seen = Seen::new(1 << 20);
         let read = |text: &str| seen.statements(text, &Limits::default());
-        assert!(Arc::ptr_eq(&read("SELECT 1; SELECT 2").unwrap(), &read("SELECT 1; SELECT 2").unwrap()));
-        assert!(!Arc::ptr_eq(&read("SELECT 1").unwrap(), &read("SELECT  1").unwrap()));
+        let (first, second) = (read("SELECT 1; SELECT 2").unwrap(), read("SELECT 1; SELECT 2").unwrap());
+        assert!(!Arc::ptr_eq(&first, &second));
+        assert!(Arc::ptr_eq(&second, &read("SELECT 1; SELECT 2").unwrap()));
+        assert!(!Arc::ptr_eq(&known(&seen, "SELECT 1"), &known(&seen, "SELECT  1")));
         assert!(read("SELEC").is_err());
         assert!(read("SELEC").is_err());
     }
@@ -367,7 +415,9 @@ mod tests {
         let seen = Seen::new(0);
         let (model, policies) = model();
         let asked = question(&seen, &model);
-        seen.remember(asked.clone(), allowed(&asked, &policies));
+        let answer = allowed(&asked, &policies);
+        seen.remember(asked.clone(), Arc::clone(&answer));
+        seen.remember(asked.clone(), answer);
         seen.answers.run_pending_tasks();
         assert!(seen.answer(&asked).is_none());
     }
