@@ -14,6 +14,7 @@
 mod frames;
 #[cfg(feature = "embedded-postgres")]
 mod instances;
+mod private_folder;
 mod program;
 mod recipe;
 #[cfg(feature = "embedded-postgres")]

@@ -8,8 +8,8 @@ use std::{fs, io};
 use futures_util::future::BoxFuture;
 use passgate_connectors::postgres::Child;
 use passgate_connectors::{Programs, Script};
-use tempfile::TempDir;
 
+use super::private_folder::PrivateFolder;
 use super::program::{Error, Program};
 use super::{LOGIN, Recipe};
 
@@ -22,7 +22,7 @@ pub struct ShadowPrograms {
     memory_mebibytes_max: u64,
     swept: Once,
     /// Removed at the end, where it is one that nobody named.
-    _folder: Option<TempDir>,
+    _folder: Option<PrivateFolder>,
 }
 
 impl ShadowPrograms {
@@ -31,7 +31,8 @@ impl ShadowPrograms {
     pub fn new(directory: Option<&Path>, memory_mebibytes_max: u64) -> Result<Self, Error> {
         let made = match directory {
             Some(path) => named(path).and_then(|()| Ok((path.canonicalize()?, None))),
-            None => private().and_then(|folder| Ok((folder.path().canonicalize()?, Some(folder)))),
+            None => PrivateFolder::create(&std::env::temp_dir())
+                .and_then(|folder| Ok((folder.path().canonicalize()?, Some(folder)))),
         };
         let (path, folder) = made.map_err(Error::Recipe)?;
         Ok(Self { program: Program::new(&path)?, memory_mebibytes_max, swept: Once::new(), _folder: folder })
@@ -46,10 +47,6 @@ fn named(path: &Path) -> io::Result<()> {
         return Err(io::Error::other(format!("{} can be written to by others; chmod 700 it", path.display())));
     }
     Ok(())
-}
-
-fn private() -> io::Result<TempDir> {
-    tempfile::Builder::new().prefix("passgate-shadow-").permissions(fs::Permissions::from_mode(0o700)).tempdir()
 }
 
 impl Programs for ShadowPrograms {
