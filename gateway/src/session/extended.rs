@@ -51,14 +51,9 @@ impl Session<Ready> {
         self.channel.flush_if_full().await
     }
 
-    /// Answers Sync. Outside a transaction it ends every portal.
+    /// Answers Sync.
     pub(super) async fn sync(&mut self) -> Result<(), End> {
         self.state.skipping = false;
-        if self.state.transaction.is_none()
-            && let Err(failure) = self.close_portals().await
-        {
-            self.answer_failure(failure)?;
-        }
         self.end_turn().await
     }
 

@@ -123,9 +123,15 @@ impl Session<Ready> {
         }
     }
 
-    /// Ends what a message or a pipeline has begun, and tells the client that it may ask again.
+    /// Ends what a message or a pipeline has begun, outside a transaction every portal too, and tells the client that it
+    /// may ask again.
     pub(super) async fn end_turn(&mut self) -> Result<(), End> {
         if let Err(failure) = self.end_implicit().await {
+            self.answer_failure(failure)?;
+        }
+        if self.state.transaction.is_none()
+            && let Err(failure) = self.close_portals().await
+        {
             self.answer_failure(failure)?;
         }
         self.state.last = false;
