@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
 use passgate_tests::{Gateway, World};
 use serde_json::json;
 
@@ -60,12 +61,15 @@ async fn nobody_gets_anothers_rows_however_many_there_are() {
     let world = World::shared();
     make_people(world).await;
     let gateway = Arc::new(gateway(world, size).await);
-    let mut held = Vec::new();
-    for number in size.working..size.connections {
-        let client = sign_in(world, &gateway, &person(number)).await;
-        ask_own(&client, &person(number), 0).await.expect("an answer");
-        held.push((person(number), client));
-    }
+    let held: Vec<_> = futures_util::stream::iter(size.working..size.connections)
+        .map(async |number| {
+            let client = sign_in(world, &gateway, &person(number)).await;
+            ask_own(&client, &person(number), 0).await.expect("an answer");
+            (person(number), client)
+        })
+        .buffer_unordered(8)
+        .collect()
+        .await;
     println!("{} connections are held; the gateway has {} kB", held.len(), gateway.memory_bytes() / 1024);
     let (end, done) = (Instant::now() + Duration::from_secs(size.seconds), Arc::new(AtomicU64::new(0)));
     let workers: Vec<_> = (0..size.working)
@@ -87,13 +91,17 @@ async fn nobody_gets_anothers_rows_however_many_there_are() {
 
 async fn gateway(world: &World, size: Size) -> Gateway {
     let mut settings = settings(world);
-    settings.file["limits"] = json!({ "server": { "connections_max": size.connections + 100 } });
+    // The clients compute their side of every sign-in here, too, and are slow at it.
+    settings.file["limits"] = json!({ "server": {
+        "connections_max": size.connections + 100, "openings_max": size.connections, "opening_seconds": 60
+    } });
     settings.start().await
 }
 
 /// Takes turns with the ways to ask.
 async fn work(world: &'static World, gateway: Arc<Gateway>, number: usize, end: Instant, done: Arc<AtomicU64>) {
     let (person, keeps) = (person(number), number.is_multiple_of(2));
+    tokio::time::sleep(Duration::from_millis(20) * u32::try_from(number).unwrap_or_default()).await;
     let mut client = sign_in(world, &gateway, &person).await;
     let mut turn = 0;
     while Instant::now() < end {
