@@ -59,10 +59,12 @@ async fn ask(world: &World, connection: &mut Connection, text: &str) -> Vec<Stri
 
 /// Somebody else works as if nothing was.
 async fn others_are_served(world: &World, gateway: &Gateway) {
-    let started = Instant::now();
-    let client = connect(world, gateway.port(), "bob", &world.openid.token("bob").await).await.expect("bob");
-    client.query_one("SELECT count(*) FROM sales", &[]).await.expect("an answer");
-    assert!(started.elapsed() < Duration::from_secs(5), "bob waits for {:?}", started.elapsed());
+    let served = async {
+        let client = connect(world, gateway.port(), "bob", &world.openid.token("bob").await).await.expect("bob");
+        client.query_one("SELECT count(*) FROM sales", &[]).await.expect("an answer");
+    };
+    // Generous: the machine may be busy. What hangs hangs for good.
+    tokio::time::timeout(Duration::from_secs(60), served).await.expect("bob is served");
 }
 
 /// Files that the gateway has open, its connections among them.
@@ -70,10 +72,13 @@ fn open_files(gateway: &Gateway) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", gateway.server.process_id())).expect("the gateway runs").count()
 }
 
-async fn wait_for_files(gateway: &Gateway, most: usize) {
+/// Waits until what hundreds of clients opened is closed again. The gateway may hold some more connections to its source and
+/// files of its own by then.
+async fn wait_for_files(gateway: &Gateway, before: usize) {
+    let most = before + 10;
     let end = Instant::now() + Duration::from_secs(15);
     while open_files(gateway) > most {
-        assert!(Instant::now() < end, "{} files are open, and were {most} before", open_files(gateway));
+        assert!(Instant::now() < end, "{} files are open, and were {before} before", open_files(gateway));
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
@@ -103,7 +108,7 @@ async fn answers_that_nobody_reads_are_not_collected() {
     // Whoever takes nothing for too long counts as gone, and so does what they asked.
     wait_for_activity(world, "unread_", 0).await;
     // Connections to the warehouse stay for a while.
-    wait_for_files(&gateway, files + 10).await;
+    wait_for_files(&gateway, files).await;
     gateway.audited("an abandoned copy", |record| record["status"] == "abandoned").await;
 }
 
@@ -142,7 +147,7 @@ async fn messages_that_never_end_cost_what_was_sent_of_them_and_not_for_long() {
     }
     let grown = gateway.memory_bytes().saturating_sub(before);
     assert!(grown < 16 * MEGABYTE, "grew by {} MB", grown / MEGABYTE);
-    wait_for_files(&gateway, files + 4).await;
+    wait_for_files(&gateway, files).await;
     let mut connection = sign_in(world, &gateway, "alice").await;
     connection.send(world, &line("Raw", &[json!("51 7FFFFFFF 53")])).await.expect("it is queued");
     connection.flush().await.expect("it is sent");
@@ -251,7 +256,7 @@ async fn wrong_keys_cancel_nothing_however_many_there_are() {
     };
     let (answer, ()) = tokio::join!(statement, storm);
     answer.expect("nobody had the right key");
-    wait_for_files(&gateway, files + 2).await;
+    wait_for_files(&gateway, files).await;
     others_are_served(world, &gateway).await;
 }
 
@@ -284,7 +289,7 @@ async fn connections_that_come_to_nothing_leave_nothing() {
         }
     }
     drop(silent.split_off(100));
-    wait_for_files(&gateway, files + 2).await;
+    wait_for_files(&gateway, files).await;
     let grown = gateway.memory_bytes().saturating_sub(before);
     assert!(grown < 16 * MEGABYTE, "grew by {} MB", grown / MEGABYTE);
     others_are_served(world, &gateway).await;
