@@ -146,35 +146,33 @@ impl Session<Ready> {
     }
 
     async fn decide_and_run(&mut self, asked: Asked<'_>, mut record: Box<Record>) -> Result<Running, Failure> {
-        if let Kind::Declare(_, cursor) = &asked.statement.kind {
-            return Box::pin(self.declare(cursor, asked, record)).await;
-        }
-        match self.permit(asked.sought(), &mut record).await {
-            Ok(permission) => self.run(permission, asked.bind, &record).await,
-            Err(failure) => Err(self.note(*record, failure)),
+        let permission = match self.permit(asked.sought(), &mut record).await {
+            Ok(permission) => permission,
+            Err(failure) => return Err(self.note(*record, failure)),
+        };
+        match &asked.statement.kind {
+            Kind::Declare(_, cursor) => Box::pin(self.declare(cursor, permission, asked.bind, record)).await,
+            _ => self.run(permission, asked.bind, &record).await,
         }
     }
 
     async fn declare(
         &mut self,
         cursor: &Declared,
-        asked: Asked<'_>,
-        mut record: Box<Record>,
+        permission: Permission,
+        bind: &Bind,
+        record: Box<Record>,
     ) -> Result<Running, Failure> {
-        let permission = match self.permit(asked.sought(), &mut record).await {
-            Ok(permission) => permission,
-            Err(failure) => return Err(self.note(*record, failure)),
-        };
         if let Err(error) = self.check_declarable(cursor) {
             self.give_back(&permission.used, &record).await;
             return Err(self.note(*record, error.into()));
         }
         if permission.shadowed.is_some() {
-            return self.declare_over_catalog(cursor, permission, asked.bind, *record).await;
+            return self.declare_over_catalog(cursor, permission, bind, *record).await;
         }
         let permission = Permission { on_kept_connection: true, ..permission };
         let tables = record.tables.clone();
-        let declared = match self.run(permission, asked.bind, &record).await {
+        let declared = match self.run(permission, bind, &record).await {
             Ok(mut running) => self.declared(cursor, tables, &mut running).await.map(|()| running),
             Err(failure) => Err(failure),
         };
