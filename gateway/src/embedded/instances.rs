@@ -3,13 +3,11 @@
 //! Separate because a session that is killed cannot tidy up: each holds a lock on its folder, and whoever comes next
 //! removes the folders that nobody holds.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Problem;
-
-const LOCK: &str = ".lock";
+use super::{Problem, folder_lock};
 
 /// A session's folder.
 pub(super) struct InstanceDirectory {
@@ -27,13 +25,11 @@ impl InstanceDirectory {
             _ => {}
         }
         // Held while folders are made and removed, so that none is seen between the two halves of being made.
-        let turn = lock_file(&parent)?;
-        turn.lock().map_err(Problem::file(&parent))?;
+        let _turn = folder_lock::hold(&parent).map_err(Problem::file(&parent))?;
         remove_abandoned(&parent)?;
         let path = parent.join(std::process::id().to_string());
         fs::create_dir(&path).map_err(Problem::file(&path))?;
-        let lock = lock_file(&path)?;
-        lock.lock().map_err(Problem::file(&path))?;
+        let lock = folder_lock::hold(&path).map_err(Problem::file(&path))?;
         Ok(Self { path, _lock: lock })
     }
 
@@ -52,24 +48,11 @@ impl Drop for InstanceDirectory {
 fn remove_abandoned(parent: &Path) -> Result<(), Problem> {
     for entry in fs::read_dir(parent).map_err(Problem::file(parent))? {
         let path = entry.map_err(Problem::file(parent))?.path();
-        if path.is_dir() && !is_held(&path)? {
+        if path.is_dir() && !folder_lock::is_held(&path).map_err(Problem::file(&path))? {
             fs::remove_dir_all(&path).map_err(Problem::file(&path))?;
         }
     }
     Ok(())
-}
-
-fn is_held(path: &Path) -> Result<bool, Problem> {
-    match lock_file(path)?.try_lock() {
-        Ok(()) => Ok(false),
-        Err(TryLockError::WouldBlock) => Ok(true),
-        Err(TryLockError::Error(error)) => Err(Problem::file(path)(error)),
-    }
-}
-
-fn lock_file(folder: &Path) -> Result<File, Problem> {
-    let path = folder.join(LOCK);
-    File::options().create(true).truncate(false).write(true).open(&path).map_err(Problem::file(&path))
 }
 
 #[cfg(test)]
@@ -83,7 +66,7 @@ mod tests {
         fs::create_dir_all(&abandoned).unwrap();
         let instance = InstanceDirectory::create(directory.path()).unwrap();
         assert!(!abandoned.exists());
-        assert!(is_held(instance.path()).unwrap());
+        assert!(folder_lock::is_held(instance.path()).unwrap());
         let path = instance.path().to_owned();
         drop(instance);
         assert!(!path.exists());

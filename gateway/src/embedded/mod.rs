@@ -10,6 +10,7 @@
 //! connector ── stdin ──► frames ──► session (PostgreSQL 17 in WebAssembly) ── stdout ──► connector
 //! ```
 
+mod folder_lock;
 #[cfg(any(test, feature = "embedded-postgres"))]
 mod frames;
 #[cfg(feature = "embedded-postgres")]

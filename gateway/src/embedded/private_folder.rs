@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::folder_lock;
+
 const PREFIX: &str = "passgate-shadow-";
-const LOCK: &str = ".lock";
 
 /// A folder that has just been made may not be locked yet.
 const AGE_MIN: Duration = Duration::from_secs(60);
@@ -28,8 +29,7 @@ impl PrivateFolder {
     pub(super) fn create(parent: &Path) -> io::Result<Self> {
         let permissions = fs::Permissions::from_mode(0o700);
         let folder = tempfile::Builder::new().prefix(PREFIX).permissions(permissions).tempdir_in(parent)?;
-        let lock = File::create(folder.path().join(LOCK))?;
-        lock.lock()?;
+        let lock = folder_lock::hold(folder.path())?;
         let (owner, parent) = (fs::metadata(folder.path())?.uid(), parent.to_owned());
         // Removing takes a while where many were left.
         std::thread::Builder::new().name("sweep".to_owned()).spawn(move || {
@@ -60,7 +60,7 @@ fn is_abandoned(path: &Path, owner: u32, age_min: Duration) -> bool {
     // Not through links, which anybody can place in a folder that is shared.
     let is_old = |found: &Metadata| found.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age >= age_min));
     let folder = fs::symlink_metadata(path).is_ok_and(|found| found.is_dir() && found.uid() == owner && is_old(&found));
-    folder && File::open(path.join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok())
+    folder && folder_lock::was_held(path) && folder_lock::is_held(path).is_ok_and(|held| !held)
 }
 
 #[cfg(test)]
@@ -75,7 +75,7 @@ mod tests {
         let left = |name: &str| {
             let path = parent.path().join(name);
             fs::create_dir(&path).unwrap();
-            File::create(path.join(LOCK)).unwrap();
+            drop(folder_lock::hold(&path).unwrap());
             path
         };
         let (killed, _other) = (left("passgate-shadow-killed"), left("somebody-else"));
