@@ -285,8 +285,7 @@ impl Target {
     }
 }
 
-/// The table of the README: medians, and behind them the medians of the ratios to a direct connection of the same round;
-/// where only middlemen have a figure, to pgbouncer.
+/// The table of the README: medians, and the median of each round's ratio to pgbouncer.
 fn print(figures: &Figures) {
     println!("\n| what | figure | direct | passgate | pgbouncer | passgate : pgbouncer |\n|---|---|---|---|---|---|");
     for ((test, figure), of) in figures {

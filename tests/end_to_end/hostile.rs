@@ -52,8 +52,7 @@ async fn errors(connection: &mut Connection) -> (Vec<String>, usize) {
 
 /// The codes of the errors that a simple query answers.
 async fn ask(world: &World, connection: &mut Connection, text: &str) -> Vec<String> {
-    connection.send(world, &line("Query", &[json!(text)])).await.expect("it is queued");
-    connection.flush().await.expect("it is sent");
+    tell(world, connection, &[line("Query", &[json!(text)])]).await;
     errors(connection).await.0
 }
 
@@ -72,13 +71,42 @@ fn open_files(gateway: &Gateway) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", gateway.server.process_id())).expect("the gateway runs").count()
 }
 
-/// Waits until what hundreds of clients opened is closed again. The gateway may hold some more connections to its source and
-/// files of its own by then.
-async fn wait_for_files(gateway: &Gateway, before: usize) {
-    let most = before + 10;
+/// What a gateway held before somebody came.
+struct Before {
+    memory_bytes: u64,
+    files: usize,
+}
+
+impl Before {
+    /// Once somebody was served: by then the gateway has opened what it needs for itself and for its source.
+    async fn of(world: &World, gateway: &Gateway) -> Self {
+        others_are_served(world, gateway).await;
+        Self { memory_bytes: gateway.memory_bytes(), files: open_files(gateway) }
+    }
+
+    fn grown(&self, gateway: &Gateway) -> u64 {
+        gateway.memory_bytes().saturating_sub(self.memory_bytes)
+    }
+
+    fn grew_less_than(&self, gateway: &Gateway, megabytes: u64) {
+        let grown = self.grown(gateway);
+        assert!(grown < megabytes * MEGABYTE, "grew by {} MB", grown / MEGABYTE);
+    }
+}
+
+/// Queues messages and sends all that is queued.
+async fn tell(world: &World, connection: &mut Connection, messages: &[Line]) {
+    for message in messages {
+        connection.send(world, message).await.expect("it is queued");
+    }
+    connection.flush().await.expect("it is sent");
+}
+
+/// Waits until what clients opened is closed again.
+async fn wait_for_files(gateway: &Gateway, most: usize) {
     let end = Instant::now() + Duration::from_secs(15);
     while open_files(gateway) > most {
-        assert!(Instant::now() < end, "{} files are open, and were {before} before", open_files(gateway));
+        assert!(Instant::now() < end, "{} files are open, and were {most} before", open_files(gateway));
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
@@ -87,28 +115,25 @@ async fn wait_for_files(gateway: &Gateway, before: usize) {
 async fn answers_that_nobody_reads_are_not_collected() {
     let world = World::shared();
     let gateway = gateway(world).await;
-    others_are_served(world, &gateway).await;
-    let (before, files) = (gateway.memory_bytes(), open_files(&gateway));
+    let before = Before::of(world, &gateway).await;
     let mut unread = Vec::new();
     for text in
         ["SELECT id AS unread_rows, label FROM million", "COPY (SELECT label AS unread_copy FROM million) TO STDOUT"]
     {
         for _ in 0..5 {
             let mut connection = sign_in(world, &gateway, "alice").await;
-            connection.send(world, &line("Query", &[json!(text)])).await.expect("it is queued");
-            connection.flush().await.expect("it is sent");
+            tell(world, &mut connection, &[line("Query", &[json!(text)])]).await;
             unread.push(connection);
         }
     }
     wait_for_activity(world, "unread_", 10).await;
     others_are_served(world, &gateway).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let grown = gateway.memory_bytes().saturating_sub(before);
-    assert!(grown < 40 * MEGABYTE, "grew by {} MB", grown / MEGABYTE);
+    before.grew_less_than(&gateway, 40);
     // Whoever takes nothing for too long counts as gone, and so does what they asked.
     wait_for_activity(world, "unread_", 0).await;
     // Connections to the warehouse stay for a while.
-    wait_for_files(&gateway, files).await;
+    wait_for_files(&gateway, before.files + 10).await;
     gateway.audited("an abandoned copy", |record| record["status"] == "abandoned").await;
 }
 
@@ -116,8 +141,7 @@ async fn answers_that_nobody_reads_are_not_collected() {
 async fn a_pipeline_that_nobody_reads_is_not_read_either() {
     let world = World::shared();
     let gateway = gateway(world).await;
-    others_are_served(world, &gateway).await;
-    let before = gateway.memory_bytes();
+    let before = Before::of(world, &gateway).await;
     let mut connection = sign_in(world, &gateway, "alice").await;
     // Each asks for more than it says, and one in two fails.
     for number in 0..20_000 {
@@ -125,7 +149,7 @@ async fn a_pipeline_that_nobody_reads_is_not_read_either() {
         connection.send(world, &line("Query", &[json!(text)])).await.expect("it is queued");
     }
     let sent = tokio::time::timeout(Duration::from_secs(8), connection.flush()).await;
-    let grown = gateway.memory_bytes().saturating_sub(before);
+    let grown = before.grown(&gateway);
     assert!(!matches!(sent, Ok(Ok(()))) || grown < 24 * MEGABYTE, "all of it was taken");
     assert!(grown < 24 * MEGABYTE, "grew by {} MB", grown / MEGABYTE);
     others_are_served(world, &gateway).await;
@@ -135,22 +159,18 @@ async fn a_pipeline_that_nobody_reads_is_not_read_either() {
 async fn messages_that_never_end_cost_what_was_sent_of_them_and_not_for_long() {
     let world = World::shared();
     let gateway = gateway(world).await;
-    others_are_served(world, &gateway).await;
-    let (before, files) = (gateway.memory_bytes(), open_files(&gateway));
+    let before = Before::of(world, &gateway).await;
     let mut halves = Vec::new();
     for _ in 0..30 {
         let mut connection = sign_in(world, &gateway, "alice").await;
         // A Query of fifteen megabytes, of which there are two words.
-        connection.send(world, &line("Raw", &[json!("51 00F00000 53454C45435420")])).await.expect("it is queued");
-        connection.flush().await.expect("it is sent");
+        tell(world, &mut connection, &[line("Raw", &[json!("51 00F00000 53454C45435420")])]).await;
         halves.push(connection);
     }
-    let grown = gateway.memory_bytes().saturating_sub(before);
-    assert!(grown < 16 * MEGABYTE, "grew by {} MB", grown / MEGABYTE);
-    wait_for_files(&gateway, files).await;
+    before.grew_less_than(&gateway, 16);
+    wait_for_files(&gateway, before.files + 4).await;
     let mut connection = sign_in(world, &gateway, "alice").await;
-    connection.send(world, &line("Raw", &[json!("51 7FFFFFFF 53")])).await.expect("it is queued");
-    connection.flush().await.expect("it is sent");
+    tell(world, &mut connection, &[line("Raw", &[json!("51 7FFFFFFF 53")])]).await;
     let refused = connection.hear().await.expect("an answer");
     assert_eq!((refused.message.as_str(), &refused.arguments[0]["code"]), ("ErrorResponse", &json!("54000")));
 }
@@ -160,7 +180,7 @@ async fn statements_portals_and_what_they_hold_have_an_end() {
     let world = World::shared();
     let gateway = gateway(world).await;
     let mut connection = sign_in(world, &gateway, "alice").await;
-    let before = gateway.memory_bytes();
+    let before = Before::of(world, &gateway).await;
     for number in 0..3_000 {
         let text = json!("SELECT $1::text AS given");
         connection.send(world, &line("Parse", &[json!(format!("s{number}")), text])).await.expect("it is queued");
@@ -182,13 +202,11 @@ async fn statements_portals_and_what_they_hold_have_an_end() {
         connection.send(world, &bind).await.expect("it is queued");
         connection.flush().await.expect("it is sent");
     }
-    connection.send(world, &line("Sync", &[])).await.expect("it is queued");
-    connection.flush().await.expect("it is sent");
+    tell(world, &mut connection, &[line("Sync", &[])]).await;
     errors(&mut connection).await;
     let (codes, bound) = errors(&mut connection).await;
     assert_eq!((codes, bound), (vec!["54000".to_owned()], 16));
-    let grown = gateway.memory_bytes().saturating_sub(before);
-    assert!(grown < 60 * MEGABYTE, "grew by {} MB", grown / MEGABYTE);
+    before.grew_less_than(&gateway, 60);
     others_are_served(world, &gateway).await;
 }
 
@@ -201,7 +219,7 @@ async fn small_portals_do_not_keep_the_memory_of_large_messages_beside_them() {
         .send(world, &line("Parse", &[json!("s1"), json!("SELECT $1::text AS given")]))
         .await
         .expect("it is queued");
-    let before = gateway.memory_bytes();
+    let before = Before::of(world, &gateway).await;
     connection.send(world, &line("Query", &[json!("BEGIN")])).await.expect("it is queued");
     let larger = "x".repeat(4_000_000);
     for number in 0..90 {
@@ -211,14 +229,12 @@ async fn small_portals_do_not_keep_the_memory_of_large_messages_beside_them() {
         connection.send(world, &bind).await.expect("it is queued");
         connection.flush().await.expect("it is sent");
     }
-    connection.send(world, &line("Sync", &[])).await.expect("it is queued");
-    connection.flush().await.expect("it is sent");
+    tell(world, &mut connection, &[line("Sync", &[])]).await;
     errors(&mut connection).await;
     let (codes, bound) = errors(&mut connection).await;
     assert_eq!((codes, bound), (Vec::new(), 90));
-    let grown = gateway.memory_bytes().saturating_sub(before);
     // The messages were 360 MB.
-    assert!(grown < 150 * MEGABYTE, "grew by {} MB", grown / MEGABYTE);
+    before.grew_less_than(&gateway, 150);
     others_are_served(world, &gateway).await;
 }
 
@@ -227,15 +243,14 @@ async fn savepoints_do_not_multiply_what_a_session_keeps() {
     let world = World::shared();
     let gateway = gateway(world).await;
     let mut connection = sign_in(world, &gateway, "alice").await;
-    let before = gateway.memory_bytes();
+    let before = Before::of(world, &gateway).await;
     ask(world, &mut connection, "BEGIN; SAVEPOINT a").await;
     for number in 0..200 {
         let text = format!("SET search_path = 'public, {}{number}'; SAVEPOINT a", "x".repeat(200_000));
         assert_eq!(ask(world, &mut connection, &text).await, ["22023"]);
         assert!(ask(world, &mut connection, "ROLLBACK TO a; SAVEPOINT a").await.is_empty());
     }
-    let grown = gateway.memory_bytes().saturating_sub(before);
-    assert!(grown < 30 * MEGABYTE, "grew by {} MB", grown / MEGABYTE);
+    before.grew_less_than(&gateway, 30);
 }
 
 #[tokio::test]
@@ -243,7 +258,7 @@ async fn wrong_keys_cancel_nothing_however_many_there_are() {
     let world = World::shared();
     let gateway = gateway(world).await;
     let client = connect(world, gateway.port(), "bob", &world.openid.token("bob").await).await.expect("bob");
-    let files = open_files(&gateway);
+    let before = Before::of(world, &gateway).await;
     let statement = client.simple_query("SELECT max(state) AS storm FROM (SELECT state FROM naps LIMIT 15) AS naps");
     let storm = async {
         wait_for_activity(world, "storm", 1).await;
@@ -256,7 +271,7 @@ async fn wrong_keys_cancel_nothing_however_many_there_are() {
     };
     let (answer, ()) = tokio::join!(statement, storm);
     answer.expect("nobody had the right key");
-    wait_for_files(&gateway, files).await;
+    wait_for_files(&gateway, before.files + 2).await;
     others_are_served(world, &gateway).await;
 }
 
@@ -264,8 +279,7 @@ async fn wrong_keys_cancel_nothing_however_many_there_are() {
 async fn connections_that_come_to_nothing_leave_nothing() {
     let world = World::shared();
     let gateway = gateway(world).await;
-    others_are_served(world, &gateway).await;
-    let (before, files) = (gateway.memory_bytes(), open_files(&gateway));
+    let before = Before::of(world, &gateway).await;
     let mut silent = Vec::new();
     for number in 0..600_usize {
         let mut socket = TcpStream::connect(("127.0.0.1", gateway.port())).await.expect("a connection");
@@ -289,8 +303,7 @@ async fn connections_that_come_to_nothing_leave_nothing() {
         }
     }
     drop(silent.split_off(100));
-    wait_for_files(&gateway, files).await;
-    let grown = gateway.memory_bytes().saturating_sub(before);
-    assert!(grown < 16 * MEGABYTE, "grew by {} MB", grown / MEGABYTE);
+    wait_for_files(&gateway, before.files + 2).await;
+    before.grew_less_than(&gateway, 16);
     others_are_served(world, &gateway).await;
 }
