@@ -7,6 +7,7 @@
 mod governed;
 mod policies;
 
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -161,7 +162,9 @@ impl Watched {
                     && (start.elapsed() > 2 * HANG || memory() > MEMORY_MAX)
                 {
                     let input = String::from_utf8_lossy(input);
-                    eprintln!("this input takes all time or memory: {input:?} (FUZZ_SEED={start_state})");
+                    let said = format!("this input takes all time or memory: {input:?} (FUZZ_SEED={start_state})");
+                    // Not by eprintln!: what the test harness captures is lost with the process.
+                    let _ = writeln!(std::io::stderr(), "{said}");
                     std::process::exit(1);
                 }
                 std::thread::sleep(Duration::from_millis(20));

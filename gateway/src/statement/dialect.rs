@@ -6,7 +6,8 @@
 //! The parser tries some constructs twice: it reads an argument as a named one and, where that fails, reads it again
 //! as a plain one, at every level of nesting. Nested calls then cost two to the power of their depth. So this dialect
 //! wraps the parser's own PostgreSQL dialect, leaves out the worst of these, and counts how often an expression is
-//! begun: a text that takes many times its own length is refused.
+//! begun: a text that takes many times its own length is refused. Where a text nests without any expression,
+//! [`attempts`](super::attempts) refuses it before.
 
 use std::any::TypeId;
 use std::cell::Cell;
@@ -31,8 +32,10 @@ pub(super) struct BoundedPostgreSql {
 }
 
 impl BoundedPostgreSql {
-    pub(super) fn for_text(text: &str) -> Self {
-        Self { left: Cell::new(EXPRESSIONS_MIN.saturating_add(text.len().saturating_mul(4))) }
+    /// With so many times the usual budget.
+    pub(super) fn for_text(text: &str, effort: usize) -> Self {
+        let usual = EXPRESSIONS_MIN.saturating_add(text.len().saturating_mul(4));
+        Self { left: Cell::new(usual.saturating_mul(effort)) }
     }
 
     /// Whether the budget was used up.

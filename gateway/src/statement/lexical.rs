@@ -76,7 +76,7 @@ impl Reader<'_> {
         // At least its first character belongs to it.
         let first = symbols.chars().next().map_or(0, char::len_utf8);
         let (operator, signs) = symbols.split_at_checked(operator.len().max(first)).unwrap_or((symbols, ""));
-        let dialect = BoundedPostgreSql::for_text(operator);
+        let dialect = BoundedPostgreSql::for_text(operator, 1);
         for token in Tokenizer::new(&dialect, operator).tokenize()? {
             self.read.push(TokenWithSpan { token, span });
         }

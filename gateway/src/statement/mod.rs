@@ -1,12 +1,13 @@
 //! SQL text to a [`Statement`]: parsed, every node kind matched by name, classified, bounded.
 //!
 //! ```text
-//! text ── scan (caps) ── lexical, rephrase (tokens) ── sqlparser, grammar ── lower (every node by name) ──► tree ── print ──► text for a source
+//! text ── scan (caps) ── lexical, rephrase, attempts (tokens) ── sqlparser, grammar ── lower (every node by name) ──► tree ── print ──► text for a source
 //! ```
 //!
 //! The parser is a library; the tree and the printer are ours. What a client wrote is never sent: only what this room
 //! understood is.
 
+mod attempts;
 mod commands;
 mod delivery;
 mod dialect;
@@ -80,6 +81,9 @@ pub struct Limits {
     pub parameters_max: usize,
     /// Most statements in one simple query. More are refused (54000). Default 100.
     pub statements_max: usize,
+    /// How many times the usual effort the parser may take: see [`attempts`] and [`dialect`].
+    #[serde(skip)]
+    effort: usize,
 }
 
 impl Default for Limits {
@@ -91,6 +95,7 @@ impl Default for Limits {
             operators_max: 10_000,
             parameters_max: 32_767,
             statements_max: 100,
+            effort: 1,
         }
     }
 }
@@ -99,7 +104,13 @@ impl Limits {
     /// For text of our own printing: the printer's parentheses make it longer and deeper than what a client wrote.
     pub fn for_printed_text() -> Self {
         let own = Self::default();
-        Self { statement_bytes_max: usize::MAX, depth_max: DEPTH_MAX * 6, operators_max: own.operators_max * 4, ..own }
+        Self {
+            statement_bytes_max: usize::MAX,
+            depth_max: DEPTH_MAX * 6,
+            operators_max: own.operators_max * 4,
+            effort: 16,
+            ..own
+        }
     }
 }
 
@@ -330,15 +341,17 @@ pub fn parse(text: &str, limits: &Limits) -> Result<Vec<Statement>, Error> {
 }
 
 fn parse_bounded(text: &str, limits: &Limits) -> Result<Vec<Statement>, Error> {
-    let dialect = BoundedPostgreSql::for_text(text);
+    let dialect = BoundedPostgreSql::for_text(text, limits.effort);
     let refused = |error| match dialect.is_exhausted() {
         true => Error::too_tangled(),
         false => Error::from_parser(error, limits),
     };
-    let tokens = lexical::tokens(text, &dialect).map_err(refused)?;
-    let mut parser = Parser::new(&dialect)
-        .with_recursion_limit(limits.depth_max * 2)
-        .with_tokens_with_locations(rephrase::rephrase(tokens));
+    let tokens = rephrase::rephrase(lexical::tokens(text, &dialect).map_err(refused)?);
+    if attempts::tokens_read(&tokens) > attempts::most(&tokens, limits.effort) {
+        return Err(Error::too_tangled());
+    }
+    let mut parser =
+        Parser::new(&dialect).with_recursion_limit(limits.depth_max * 2).with_tokens_with_locations(tokens);
     let written = commands::statements(&mut parser).map_err(refused)?;
     if written.len() > limits.statements_max {
         return Err(Error::too_many_statements(limits.statements_max));

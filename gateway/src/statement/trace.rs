@@ -46,7 +46,7 @@ fn alike<'w>(ran: impl Iterator<Item = &'w Word>, sent: impl Iterator<Item = &'w
 
 /// The words of a text in order, without parentheses: the printer adds some.
 fn words(text: &str) -> Option<Vec<Word>> {
-    let tokens = lexical::tokens(text, &BoundedPostgreSql::for_text(text)).ok()?;
+    let tokens = lexical::tokens(text, &BoundedPostgreSql::for_text(text, 1)).ok()?;
     let mut lines = Lines::of(text);
     let mut words: Vec<Word> = Vec::with_capacity(tokens.len());
     let (mut after_name, mut in_path) = (false, false);
