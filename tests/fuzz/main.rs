@@ -5,6 +5,7 @@
 //! prints the input that caused it; so does one that never comes to its end, or takes the machine's memory first.
 
 mod governed;
+mod nests;
 mod policies;
 
 use std::io::Write as _;
@@ -115,14 +116,19 @@ fn model() -> Model {
 
 /// Runs `target` on mutations of the seeds until the time is up, on a stack as a statement has in the gateway.
 fn fuzz(seeds: &[Vec<u8>], words: &[&str], target: impl Fn(&[u8]) + Sync) {
+    fuzz_with(&|random| mutate(seeds, words, random), &target);
+}
+
+/// The same on inputs made otherwise.
+fn fuzz_with(input: &(dyn Fn(&mut Random) -> Vec<u8> + Sync), target: &(dyn Fn(&[u8]) + Sync)) {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(statement::STACK_BYTES);
-        let fuzzing = thread.spawn_scoped(scope, || fuzz_here(seeds, words, &target)).expect("a thread can be started");
+        let fuzzing = thread.spawn_scoped(scope, || fuzz_here(input, target)).expect("a thread can be started");
         fuzzing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     });
 }
 
-fn fuzz_here(seeds: &[Vec<u8>], words: &[&str], target: impl Fn(&[u8])) {
+fn fuzz_here(input: &dyn Fn(&mut Random) -> Vec<u8>, target: &dyn Fn(&[u8])) {
     let seconds = std::env::var("FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SECONDS);
     let end = Instant::now() + Duration::from_secs(seconds);
     let start_state = std::env::var("FUZZ_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(|| {
@@ -132,7 +138,7 @@ fn fuzz_here(seeds: &[Vec<u8>], words: &[&str], target: impl Fn(&[u8])) {
     let mut runs = 0_u64;
     let watched = Watched::start(start_state);
     while Instant::now() < end {
-        let input = mutate(seeds, words, &mut random);
+        let input = input(&mut random);
         let start = Instant::now();
         watched.now(Some(&input));
         let outcome = catch_unwind(AssertUnwindSafe(|| target(&input)));
