@@ -42,13 +42,16 @@ pub(crate) struct Context<'k> {
     /// What has which tag, as `tags.json` says.
     pub(crate) classification: Classification,
     pub(crate) problems: Problems,
+    /// Whether anything asks for the time.
+    pub(crate) tells_time: bool,
     warnings: Problems,
 }
 
 impl<'k> Context<'k> {
     pub(crate) fn new(known: Option<&'k Known>, sql: &'k dyn Sql) -> Self {
         let classification = Classification::default();
-        Self { known, sql, classification, problems: Problems::default(), warnings: Problems::default() }
+        let (problems, warnings) = (Problems::default(), Problems::default());
+        Self { known, sql, classification, problems, tells_time: false, warnings }
     }
 
     /// Reports a name that nothing has: a problem, or a warning where the policy says `unknown_ok`.
@@ -103,7 +106,7 @@ pub fn compile(files: &[PolicyFile], known: Option<&Known>, sql: &dyn Sql) -> Re
         shadows.extend(shadow.iter().map(|policy| in_shadow(kind, policy, &enforced, judges.len(), &mut context)));
         judges.push((kind.compile)(&enforced, &mut context));
     }
-    let Context { classification, warnings, problems, .. } = context;
+    let Context { classification, warnings, problems, tells_time, .. } = context;
     match problems.is_empty() {
         true => Ok(PolicySet {
             revision: revision(files),
@@ -113,6 +116,7 @@ pub fn compile(files: &[PolicyFile], known: Option<&Known>, sql: &dyn Sql) -> Re
             classification,
             warnings: warnings.sorted(),
             count,
+            tells_time,
         }),
         false => Err(problems.sorted()),
     }

@@ -34,6 +34,7 @@ pub struct PolicySet {
     pub(crate) classification: Classification,
     pub(crate) warnings: Vec<Problem>,
     pub(crate) count: usize,
+    pub(crate) tells_time: bool,
 }
 
 impl PolicySet {
@@ -55,6 +56,12 @@ impl PolicySet {
     /// Which policies these are.
     pub fn revision(&self) -> &Revision {
         &self.revision
+    }
+
+    /// What of a moment, in seconds since 1970, can matter to any answer: its minute, or nothing where no policy asks for
+    /// the time. Requests that differ in their moments alone, and have this in common, are answered alike.
+    pub fn moment(&self, now: i64) -> Option<i64> {
+        self.tells_time.then(|| now.div_euclid(60))
     }
 
     /// What was accepted only because a policy says `unknown_ok`.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use passgate_policy::{
     ColumnFacts, ColumnUse, Costs, Decision, Estimate, Facts, FunctionUse, Identity, NoSql, PersonName, Place,
-    PolicyFile, Proof, Request, Role, SourceName, StatementDigest, StatementKind, TableFacts, TableName, TableUse, Tag,
-    Tenant, compile, decide,
+    PolicyFile, PolicySet, Proof, Request, Role, SourceName, StatementDigest, StatementKind, TableFacts, TableName,
+    TableUse, Tag, Tenant, compile, decide,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -238,14 +238,21 @@ fn audience() -> impl Strategy<Value = Audience> {
 
 /// Whether a statement is refused, let through, or waits for an estimate, where only this condition blocks.
 fn decided(condition: Value, request: &Request) -> &'static str {
+    answer(&compiled(condition), request)
+}
+
+fn compiled(condition: Value) -> PolicySet {
     let whitelist = json!({
         "name": "all", "check": "schema_whitelist", "schemas": ["a", "b"], "functions": ["a.a", "a.b", "b.a", "b.b"],
     });
     let mut block = json!({ "name": "block", "action": "block" });
     block.as_object_mut().expect("an object").extend(condition.as_object().expect("an object").clone());
     let file = PolicyFile { path: "p.json".to_owned(), text: json!([whitelist, block]).to_string() };
-    let policies = compile(&[file], None, &NoSql).expect("compiles");
-    match decide(&policies, request) {
+    compile(&[file], None, &NoSql).expect("compiles")
+}
+
+fn answer(policies: &PolicySet, request: &Request) -> &'static str {
+    match decide(policies, request) {
         Decision::Allow(_) => "allowed",
         Decision::Deny(_) => "refused",
         Decision::Estimate(_) => "waits for an estimate",
@@ -273,6 +280,21 @@ proptest! {
         prop_assert_eq!(decided(json!({ "applies_to": applies_to, "when": cel }), &request), expected);
     }
 
+    /// What was answered once may be answered again while the moment is the same to the policies.
+    #[test]
+    fn moments_that_policies_cannot_tell_apart_are_answered_alike(
+        (json, cel) in condition(), request in request(), later in prop_oneof![0..60_i64, 0..10_000_000_i64],
+    ) {
+        let mut then = request.clone();
+        then.facts.now += later;
+        for condition in [json!({ "condition": json }), json!({ "when": cel })] {
+            let policies = compiled(condition);
+            if policies.moment(request.facts.now) == policies.moment(then.facts.now) {
+                prop_assert_eq!(answer(&policies, &request), answer(&policies, &then));
+            }
+        }
+    }
+
     /// What is neither true nor false is refused also when it is turned round.
     #[test]
     fn a_condition_and_its_opposite_never_both_let_pass((json, _) in condition(), request in request()) {
@@ -281,4 +303,14 @@ proptest! {
         prop_assert!(one != "allowed" || other != "allowed");
         prop_assert!(one == "waits for an estimate" || other != "waits for an estimate");
     }
+}
+
+#[test]
+fn policies_that_do_not_ask_for_the_time_have_no_moments() {
+    let moment = |condition: Value| compiled(condition).moment(130);
+    assert_eq!(moment(json!({ "when": "full_export && user.name == 'a'" })), None);
+    assert_eq!(moment(json!({ "condition": { "full_export": true } })), None);
+    assert_eq!(moment(json!({ "when": "full_export && time.hour < 8" })), Some(2));
+    assert_eq!(moment(json!({ "when": "time.inZone('Asia/Tokyo').weekday == 'mon'", "mode": "shadow" })), Some(2));
+    assert_eq!(moment(json!({ "condition": { "not": { "time": { "days": ["mon"] } } } })), Some(2));
 }

@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! text ──► Arc<Statement> ─┐
-//! person, session, minute ─┼─ Question ──► Arc<Allowed>
+//! person, session, moment ─┼─ Question ──► Arc<Allowed>
 //! model (source, policies) ┘
 //! ```
 //!
@@ -122,8 +122,8 @@ pub struct Question {
     pub schemas: Arc<[String]>,
     /// Who asks, and from what session.
     pub context: Context,
-    /// The minute, since 1970-01-01 UTC: policies know no shorter time.
-    pub minute: i64,
+    /// What of the moment the policies ask for.
+    pub moment: Option<i64>,
 }
 
 /// A fingerprint of everything that policies may ask of a person and of their session.
@@ -166,7 +166,7 @@ impl PartialEq for Question {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.statement, &other.statement)
             && Arc::ptr_eq(&self.model, &other.model)
-            && self.minute == other.minute
+            && self.moment == other.moment
             && self.context == other.context
             && self.schemas == other.schemas
             && self.parameter_types == other.parameter_types
@@ -180,7 +180,7 @@ impl Hash for Question {
         Arc::as_ptr(&self.statement).hash(state);
         Arc::as_ptr(&self.model).hash(state);
         self.context.hash(state);
-        self.minute.hash(state);
+        self.moment.hash(state);
         self.schemas.hash(state);
         self.parameter_types.hash(state);
     }
@@ -349,7 +349,7 @@ mod tests {
             model: Arc::clone(model),
             schemas: Arc::default(),
             context: Context::of(&identity(), &Facts::default()),
-            minute: 7,
+            moment: Some(7),
         }
     }
 
@@ -392,7 +392,7 @@ mod tests {
             Question { parameter_types: [23].into(), ..asked.clone() },
             Question { model: self::model().0, ..asked.clone() },
             Question { context: Context::of(&other, &Facts::default()), ..asked.clone() },
-            Question { minute: 8, ..asked },
+            Question { moment: Some(8), ..asked },
         ] {
             assert!(seen.answer(&different).is_none(), "{different:?}");
         }

@@ -199,7 +199,7 @@ impl Session<Ready> {
             model,
             schemas: self.state.settings.search_path().clone(),
             context,
-            minute: now.div_euclid(60),
+            moment: policies.moment(now),
         };
         match services.seen.answer(&question) {
             Some(allowed) => Ok(Answer::Known(allowed)),

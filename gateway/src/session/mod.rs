@@ -100,7 +100,7 @@ pub struct Config {
     /// Default: 5000.
     pub cancel_ms_max: u64,
     /// Memory in bytes for statements seen before and for what the policies said of them, of all sessions together; it is
-    /// counted by the length of their texts, so it is about that much. 0 remembers none. Default: 67108864.
+    /// counted by the length of their texts, so it is about that much. 0 remembers none. Default: 33554432.
     pub seen_bytes_max: usize,
     /// The `TimeZone` of a session that names none. Default: `UTC`.
     pub time_zone: String,
@@ -120,7 +120,7 @@ impl Default for Config {
             answer_bytes_max: 1 << 30,
             statement_timeout_ms_max: 300_000,
             cancel_ms_max: 5_000,
-            seen_bytes_max: 64 << 20,
+            seen_bytes_max: 32 << 20,
             time_zone: "UTC".to_owned(),
         }
     }

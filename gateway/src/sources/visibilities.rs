@@ -67,11 +67,10 @@ impl Visibilities {
     }
 }
 
-/// All that a policy may ask of who asks and when. Policies tell time by the minute.
+/// All that a policy may ask of who asks and when.
 fn digest(policies: &PolicySet, identity: &Identity, facts: &Facts) -> [u8; 32] {
     let Facts { now, application_name, client_address, declared, first_access_to_source, .. } = facts;
-    let minute = now.div_euclid(60);
-    let circumstances = (minute, application_name, client_address, declared, first_access_to_source);
+    let circumstances = (policies.moment(*now), application_name, client_address, declared, first_access_to_source);
     let mut hasher = Sha256::new();
     hasher.update(format!("{}\0{identity:?}\0{circumstances:?}", policies.revision()));
     hasher.finalize().into()

@@ -151,6 +151,7 @@ struct TimeTest {
 
 /// Compiles what stands at `time`.
 pub(super) fn compile(object: Object<'_>, key: &'static str, reading: &mut Reading<'_, '_>) -> Option<Condition> {
+    reading.context.tells_time = true;
     let time = object.object(key)?;
     if time.has("time_zone") && !["days", "hours", "dates"].into_iter().any(|key| time.has(key)) {
         let suggestion = Some("add \"days\", \"hours\" or \"dates\"".to_owned());

@@ -30,6 +30,8 @@ use crate::fields::Text;
 
 /// Compiles an expression, or reports every problem in it.
 pub(crate) fn compile(written: Text<'_>, reading: &mut Reading<'_, '_>) -> Option<Condition> {
+    // Everything that tells the time begins with this word: where it stands for something else, nothing is lost.
+    reading.context.tells_time |= written.value.contains(variables::TIME);
     let expression = match parse::parse(written.value) {
         Ok(expression) => expression,
         Err(fault) => {
