@@ -99,7 +99,7 @@ fn seen_before(model: &Arc<Model>, policies: &PolicySet, identity: &Arc<Identity
     let asked = || {
         let statement = seen.statements(STATEMENT, &limits).unwrap().first().cloned().unwrap();
         let (parameter_types, schemas) = (Arc::default(), Arc::clone(&schemas));
-        Question { statement, parameter_types, model: Arc::clone(model), schemas, context, minute: 0 }
+        Question { statement, parameter_types, model: Arc::clone(model), schemas, context, moment: None }
     };
     // A text is kept when it is asked for the second time, and so is an answer.
     let _ = (asked(), asked());
