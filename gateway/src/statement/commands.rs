@@ -99,12 +99,12 @@ pub(super) enum CopyValue {
     Columns(Vec<sql::Ident>),
 }
 
-/// Divides a text into statements and reads each.
-pub(super) fn statements(parser: &mut Parser) -> Result<Vec<Written>> {
+/// Divides a text into statements and reads each, up to the first of too many.
+pub(super) fn statements(parser: &mut Parser, most: usize) -> Result<Vec<Written>> {
     let mut statements = Vec::new();
     loop {
         while parser.consume_token(&Token::SemiColon) {}
-        if is_end(parser) {
+        if is_end(parser) || statements.len() > most {
             return Ok(statements);
         }
         statements.push(written(parser)?);

@@ -352,7 +352,7 @@ fn parse_bounded(text: &str, limits: &Limits) -> Result<Vec<Statement>, Error> {
     }
     let mut parser =
         Parser::new(&dialect).with_recursion_limit(limits.depth_max * 2).with_tokens_with_locations(tokens);
-    let written = commands::statements(&mut parser).map_err(refused)?;
+    let written = commands::statements(&mut parser, limits.statements_max).map_err(refused)?;
     if written.len() > limits.statements_max {
         return Err(Error::too_many_statements(limits.statements_max));
     }

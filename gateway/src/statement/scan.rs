@@ -51,6 +51,10 @@ impl Scanner<'_> {
                     self.at += 1;
                     self.depth += 1;
                     self.check_depth(limits)?;
+                    // `a[1][1]` nests as `a + 1 + 1` does: the parser tries it as the name of a type, an array of arrays.
+                    if byte == b'[' {
+                        self.operator(limits)?;
+                    }
                 }
                 b')' | b']' => {
                     self.at += 1;
@@ -169,7 +173,8 @@ impl Scanner<'_> {
         } else if is("end") {
             self.depth = self.depth.saturating_sub(1);
         }
-        const LEVELS: [&str; 15] = [
+        // Set operators and joins, and every word that `grammar` reads as an operator: what is missing nests for ever.
+        const LEVELS: [&str; 19] = [
             "and",
             "or",
             "not",
@@ -185,6 +190,10 @@ impl Scanner<'_> {
             "collate",
             "in",
             "similar",
+            "overlaps",
+            "isnull",
+            "notnull",
+            "operator",
         ];
         if LEVELS.iter().any(|level| is(level)) { self.operator(limits) } else { Ok(()) }
     }
@@ -215,7 +224,11 @@ mod tests {
         assert!(refusal(&"(".repeat(1000)).is_some());
         assert!(refusal(&"CASE ".repeat(1000)).is_some());
         assert!(refusal(&"/*".repeat(1000)).is_some());
-        assert!(refusal(&format!("SELECT 1{}", "+1".repeat(100_000))).is_some());
+        for chained in
+            ["+1", "[1]", "[]", " overlaps b", " notnull", " isnull", " operator(+)b", " at local", " collate b"]
+        {
+            assert!(refusal(&format!("SELECT a{}", chained.repeat(100_000))).is_some(), "{chained}");
+        }
         assert!(refusal("SELECT '\0'").is_some());
     }
 }

@@ -200,6 +200,22 @@ fn deep_and_long_statements_end_in_an_error_not_a_crash() {
     assert!(parse(&format!("SELECT 1 WHERE a=1{}", " OR a=1".repeat(2_000)), &Limits::default()).is_ok());
 }
 
+#[test]
+fn what_repeats_up_to_the_longest_text_ends_in_an_error_not_a_crash() {
+    let longest = Limits::default().statement_bytes_max - 20;
+    for piece in
+        ["[1]", "[]", "::int[]", " overlaps b", " isnull", " notnull", " operator(+) b", " ->b", ".b", "()", "{"]
+    {
+        for start in ["SELECT a", "SELECT 1::int", "SELECT (a, b)"] {
+            let text = format!("{start}{}", piece.repeat(longest / piece.len()));
+            assert!(parse(&text, &Limits::default()).is_err(), "{start}{piece}");
+        }
+    }
+    // However many there are, no more are read than are taken.
+    let error = parse(&"SELECT 1;".repeat(longest / 9), &Limits::default()).expect_err("too many");
+    assert_eq!(error.message, "too many statements in one message (the limit is 100)");
+}
+
 proptest::proptest! {
     #[test]
     fn arbitrary_text_never_panics(text in "\\PC{0,200}") {
