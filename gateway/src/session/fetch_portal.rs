@@ -26,6 +26,8 @@ struct Wanted {
     skipped: u64,
     /// Rows that are taken after them; `None` for all.
     taken: Option<u64>,
+    /// Whether what is taken is answered, and not only counted.
+    answered: bool,
 }
 
 impl Session<Ready> {
@@ -48,7 +50,7 @@ impl Session<Ready> {
     }
 
     async fn part_of_portal(&mut self, fetch: &Fetch, asked: Asked<'_>) -> Result<(VecDeque<Batch>, u64), Failure> {
-        let wanted = wanted(fetch.direction).ok_or(Error::ForwardOnly)?;
+        let wanted = wanted(fetch).ok_or(Error::ForwardOnly)?;
         let name = fetch.cursor.as_str();
         let portal = self.state.portals.find(name)?;
         let (prepared, formats) = (portal.prepared.clone(), portal.bind.result_formats.clone());
@@ -72,13 +74,15 @@ impl Session<Ready> {
                 self.start_governed(Asked { statement, parameter_types, bind: &bind, simple: false }).await?
             }
         };
-        let (rows, more) = self.divide(&mut running, wanted, &mut batches).await?;
+        let divided = self.divide(&mut running, wanted, &mut batches).await;
+        if let Err(failure) = &divided {
+            running.fail(failure);
+            self.stop_pinned(&mut running).await;
+        }
+        let (rows, more) = divided?;
         match more {
             true => self.state.portals.put_back(name, running),
             false => running.finish(),
-        }
-        if fetch.moves {
-            batches.clear();
         }
         Ok((finished(batches, fetch, rows), rows))
     }
@@ -101,16 +105,19 @@ impl Session<Ready> {
                     let room = wanted.taken.map_or(u64::MAX, |most| most - taken).min(rows - passed);
                     let (head, tail) = cut(frames, room)?;
                     taken += room;
-                    bytes += head.len();
                     running.hold_back(tail, rows - passed - room);
-                    if bytes > self.services.config.portal_bytes_max {
-                        return Err(Error::PortalTooLarge.into());
-                    }
-                    if room > 0 {
+                    if room > 0 && wanted.answered {
+                        bytes += head.len();
+                        if bytes > self.services.config.portal_bytes_max {
+                            return Err(Error::PortalTooLarge.into());
+                        }
                         batches.push_back(Batch::Rows { frames: head, rows: room });
                     }
                 }
-                Batch::Done { .. } => return Ok((taken, false)),
+                Batch::Done { .. } => {
+                    running.count(taken);
+                    return Ok((taken, false));
+                }
                 Batch::Notice(notice) => self.pass_on(&notice).await?,
                 Batch::Fields(_) | Batch::Copied(_) => {}
             }
@@ -121,12 +128,13 @@ impl Session<Ready> {
 }
 
 /// How far a portal is to go; none where that is back.
-fn wanted(direction: Direction) -> Option<Wanted> {
-    match direction {
-        Direction::Forward(rows) => Some(Wanted { skipped: 0, taken: rows.map(u64::from) }),
+fn wanted(fetch: &Fetch) -> Option<Wanted> {
+    let answered = !fetch.moves;
+    match fetch.direction {
+        Direction::Forward(rows) => Some(Wanted { skipped: 0, taken: rows.map(u64::from), answered }),
         Direction::Relative(rows) => {
             let skipped = u64::try_from(rows).ok()?.checked_sub(1)?;
-            Some(Wanted { skipped, taken: Some(1) })
+            Some(Wanted { skipped, taken: Some(1), answered })
         }
         Direction::Backward(_) | Direction::Absolute(_) => None,
     }

@@ -403,6 +403,29 @@ async fn portals_that_wait_share_one_limit() {
 }
 
 #[tokio::test]
+async fn a_fetch_of_too_much_leaves_the_connection_of_its_transaction_good() {
+    let large = "x".repeat(9 << 20);
+    let answer = rows(&[&large, &large, "y"]);
+    let script = Script::default().answer("SELECT 1", rows(&["z"])).describe("SELECT 2", &[]);
+    let world = World::new(script.answer("SELECT 2", answer.clone()).answer("SELECT 3", answer));
+    let (mut client, _) = world.connect(&[]).await;
+    for text in ["BEGIN", "SELECT 1", "SAVEPOINT a"] {
+        client.query(text).await;
+    }
+    client.parse("", "SELECT 2").bind("p", "", &[]).sync().answer().await;
+    let answer = client.query("FETCH ALL FROM p").await;
+    assert!(answer[0].starts_with("ErrorResponse ERROR 54000"), "{answer:?}");
+    assert_eq!(client.query("ROLLBACK TO a").await, [r#"CommandComplete "ROLLBACK""#, r#"ReadyForQuery "T""#]);
+    // What is passed over is not kept.
+    client.parse("", "SELECT 3").bind("q", "", &[]).sync().answer().await;
+    assert_eq!(client.query("MOVE ALL FROM q").await, [r#"CommandComplete "MOVE 3""#, r#"ReadyForQuery "T""#]);
+    client.query("COMMIT").await;
+    client.terminate().await;
+    let log = world.log();
+    assert_eq!(log.iter().filter(|line| line.starts_with("checkout")).count(), 1, "{log:?}");
+}
+
+#[tokio::test]
 async fn a_text_that_becomes_no_statement_is_recorded_too() {
     let world = World::new(Script::default());
     let (mut client, _) = world.connect(&[]).await;
