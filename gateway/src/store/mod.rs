@@ -58,6 +58,7 @@ impl Config {
 #[derive(Debug)]
 pub struct Store {
     database: Database,
+    accesses: accesses::Accesses,
 }
 
 /// The store cannot be opened, or does not do what it was asked for.
@@ -112,7 +113,7 @@ impl Store {
             (None, None) => Database::open_file(&folder.join("passgate.sqlite")).await?,
         };
         schema::migrate(&database).await?;
-        Ok(Self { database })
+        Ok(Self { database, accesses: accesses::Accesses::default() })
     }
 
     /// Whether other gateways may change it, so that waiting for a change means looking again.

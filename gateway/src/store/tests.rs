@@ -129,6 +129,8 @@ async fn keeps_its_promises(store: &Store) {
     store.note_access(&alice, &source, 6).await.unwrap();
     assert!(store.has_accessed(&alice, &source).await.unwrap());
     assert!(!store.has_accessed(&alice, &SourceName::new("lake")).await.unwrap());
+    let bo = Identity { person: PersonName::new("bo"), ..alice };
+    assert!(!store.has_accessed(&bo, &source).await.unwrap());
 }
 
 fn alice() -> Identity {
@@ -165,8 +167,11 @@ async fn a_file_that_is_opened_again_holds_what_it_held() {
     let folder = tempfile::tempdir().unwrap();
     let store = file(folder.path()).await;
     store.open_ticket(ticket("T1", by("owner")), 10, taken).await.unwrap();
+    let (alice, source) = (alice(), SourceName::new("warehouse"));
+    store.note_access(&alice, &source, 5).await.unwrap();
     drop(store);
     let store = file(folder.path()).await;
+    assert!(store.has_accessed(&alice, &source).await.unwrap());
     assert_eq!(store.ticket(&TicketId::new("T1")).await.unwrap().unwrap().statement, "SELECT 'x'");
 }
 
