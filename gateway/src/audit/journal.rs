@@ -1,11 +1,12 @@
 //! What stands between sessions and sinks: batches, refusals, and outcomes that must not be lost.
 //!
-//! A session puts its line in the queue and leaves the other tasks of its thread a turn to put theirs there; then
-//! everything that is queued is written as one batch, and the others sleep until theirs is written. So a busy gateway
-//! and a slow disk cost one write for many records. An outcome, which nobody waits for, goes with the next batch, or
-//! soon alone. A batch is taken whole or not at all. When a required sink fails, lines that promise something (a statement about to run, a sign-in) are refused,
-//! while outcomes, whose statements have run already, wait in memory and are written first when the sink is back.
-//! There is room for every one of them, because a statement reserves the room for its outcome before it may run.
+//! A session puts its line in the queue and, where others are busy too, leaves the other tasks of its thread a turn to
+//! put theirs there; then everything that is queued is written as one batch, and the others sleep until theirs is
+//! written. So a busy gateway and a slow disk cost one write for many records. An outcome, which nobody waits for, goes
+//! with the next batch, or soon alone. A batch is taken whole or not at all. When a required sink fails, lines that
+//! promise something (a statement about to run, a sign-in) are refused, while outcomes, whose statements have run
+//! already, wait in memory and are written first when the sink is back. There is room for every one of them, because a
+//! statement reserves the room for its outcome before it may run.
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -77,6 +78,8 @@ struct Queue {
     entries: Vec<Entry>,
     /// Whether somebody is writing a batch.
     writing: bool,
+    /// How many threads wait until it is written.
+    waiting: usize,
     /// Whether somebody will write what is queued once the others have had their turn.
     led: bool,
     /// Whether somebody will write what is queued a little later.
@@ -139,15 +142,20 @@ impl Journal {
     pub(super) async fn promise_together(&self, body: Body, undo: Option<Fragment>) -> Result<(), Error> {
         let answer = Answer::default();
         let entry = Entry { body, kind: EntryKind::Promise { undo }, answer: answer.clone() };
-        let leads = {
+        let (leads, others_are_busy) = {
             let mut queue = locked(&self.queue);
+            // One may be the outcome of what this very session ran before.
+            let others_are_busy = queue.entries.len() > 1;
             queue.entries.push(entry);
-            !std::mem::replace(&mut queue.led, true)
+            (!std::mem::replace(&mut queue.led, true), others_are_busy)
         };
         if leads {
             // Whatever becomes of this task, the others' lines are written.
             let lead = Lead(self);
-            tokio::task::yield_now().await;
+            // A turn for nobody wakes another thread of the runtime, which costs more than it could spare.
+            if others_are_busy {
+                tokio::task::yield_now().await;
+            }
             drop(lead);
         }
         loop {
@@ -193,11 +201,19 @@ impl Journal {
         let write = || {
             let mut queue = locked(&self.queue);
             while queue.writing {
-                queue = self.written.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                queue = self.wait(queue);
             }
             self.write_as_batch(queue);
         };
         if self.may_wait && on_a_worker() { tokio::task::block_in_place(write) } else { write() }
+    }
+
+    /// Sleeps until a batch is written.
+    fn wait<'a>(&'a self, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+        queue.waiting += 1;
+        let mut queue = self.written.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        queue.waiting -= 1;
+        queue
     }
 
     fn write_as_batch(&self, mut queue: MutexGuard<'_, Queue>) {
@@ -222,7 +238,7 @@ impl Journal {
         let mut queue = locked(&self.queue);
         queue.entries.push(entry);
         while queue.writing && answer.get().is_none() {
-            queue = self.written.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue = self.wait(queue);
         }
         if answer.get().is_none() {
             self.write_as_batch(queue);
@@ -237,8 +253,15 @@ struct Turn<'a>(&'a Journal);
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        locked(&self.0.queue).writing = false;
-        self.0.written.notify_all();
+        let waiting = {
+            let mut queue = locked(&self.0.queue);
+            queue.writing = false;
+            queue.waiting
+        };
+        // A call of the system, whether anybody waits or not.
+        if waiting > 0 {
+            self.0.written.notify_all();
+        }
         self.0.settled.notify_waiters();
     }
 }
