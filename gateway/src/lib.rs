@@ -3,7 +3,7 @@
 //! The folder list is the pipeline. A room imports only rooms to its right:
 //!
 //! ```text
-//! main, demo › serve › config › server › http, session › ask, approvals, sources, rehearsal › plan › statement, catalog, auth, audit › store, log, embedded › error
+//! main, demo › serve › config › server › http, session › approvals, sources, rehearsal › plan › statement, catalog, auth, audit › store, log, embedded › error
 //! ```
 //!
 //! `tests/architecture.rs` fails on an import against this order.
