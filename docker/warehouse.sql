@@ -1,5 +1,7 @@
--- What compose.yaml's PostgreSQL holds: a service login, two people, and a table whose rows are theirs to see.
+-- What compose.yaml's PostgreSQL holds: a service login, one that makes the databases of catalog.shadow, two people, and a
+-- table whose rows are theirs to see.
 CREATE ROLE passgate LOGIN NOINHERIT PASSWORD 'development-only';
+CREATE ROLE passgate_shadow LOGIN CREATEDB PASSWORD 'development-only';
 CREATE ROLE alice NOLOGIN;
 CREATE ROLE bob NOLOGIN;
 GRANT alice, bob TO passgate;

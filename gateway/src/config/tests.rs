@@ -8,7 +8,13 @@ use proptest::prelude::*;
 use super::*;
 
 fn surroundings() -> Surroundings {
-    let variables = [("WAREHOUSE_USER", "svc"), ("WAREHOUSE_PASSWORD", "hunter2"), ("PORT", "5433"), ("WORD", "many")];
+    let variables = [
+        ("WAREHOUSE_USER", "svc"),
+        ("WAREHOUSE_PASSWORD", "hunter2"),
+        ("SHADOW_PASSWORD", "hunter3"),
+        ("PORT", "5433"),
+        ("WORD", "many"),
+    ];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
     Surroundings { variables: BTreeMap::from(variables), folder: PathBuf::from(env!("CARGO_MANIFEST_DIR")) }
 }
