@@ -290,9 +290,9 @@ impl Whitelists {
         let header = self.spokesman(&here);
         let function = format!("{}.{}", used.schema, used.name);
         let built_in = used.schema == "pg_catalog";
-        let why = if built_in { "is built in, but does more than compute" } else { "is not listed" };
+        let why = if built_in { "is not among the built-in functions that only compute" } else { "is not listed" };
         let hint = match built_in {
-            true => format!("Write the query without {}; no policy can allow it.", used.name),
+            true => format!("See that {} is spelt right, or leave it out; no policy can allow it.", used.name),
             false => self.hint_for_function(&here, &function, &header),
         };
         let message = format!("permission denied for function {function}");
