@@ -46,6 +46,7 @@ static TABLE: &[(&str, Shape, Unit, &str)] = &[
     ("passgate_reloads_total", Counter, Unit::Count, "Reloads on SIGHUP by what was read again and outcome: taken or refused."),
     ("passgate_tickets_total", Counter, Unit::Count, "Tickets of held statements by what happened to them: opened, granted, refused, cancelled, expired, used, returned."),
     ("passgate_audit_backlog_records", Gauge, Unit::Count, "Audit records that wait for a failing sink."),
+    ("passgate_policy_unknown_names", Gauge, Unit::Count, "Names in the policies in force that no source has, by which they govern nothing."),
 ];
 
 /// Upper bounds in seconds: from a decision, tens of microseconds, to a long query.
@@ -121,7 +122,7 @@ mod tests {
                     text.starts_with("passgate_") && text.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase())
                 };
                 let metric = |text: &&str| {
-                    ["_total", "_seconds", "_connections", "_records", "_sessions"]
+                    ["_total", "_seconds", "_connections", "_records", "_sessions", "_names"]
                         .iter()
                         .any(|end| text.ends_with(end))
                 };
