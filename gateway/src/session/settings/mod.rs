@@ -77,7 +77,10 @@ impl ClientError for Error {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NotYours(_) => Some("What a session may set is listed by SHOW ALL.".to_owned()),
+            Self::NotYours(name) if name == "session_authorization" => {
+                Some("Everybody is who they signed in as.".to_owned())
+            }
+            Self::NotYours(_) => Some("It is the source's own, and no session sets it.".to_owned()),
             Self::Value { hint, .. } => hint.as_ref().map(ToString::to_string),
             Self::Forbidden { hint, .. } => Some(hint.to_string()),
             Self::Unknown(_) | Self::TooMany | Self::Options(_) => None,
