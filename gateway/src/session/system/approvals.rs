@@ -59,7 +59,7 @@ fn row(listed: Listed, revision: &str) -> Vec<Value> {
         Value::text(ticket.parameters),
         Value::Text(each(&ticket.asks, |ask| match ask.detail.as_str() {
             "" => ask.message.clone(),
-            detail => format!("{}: {detail}", ask.message),
+            detail => format!("{}: {detail}", ask.message.trim_end_matches('.')),
         })),
         Value::Text(each(&ticket.asks, |ask| ask.rule.clone())),
         Value::text(ticket.estimate),

@@ -99,14 +99,24 @@ const fn column(name: &'static str, of: Type) -> Column {
     Column { name, of }
 }
 
+/// The names of arguments; those that may be left out stand in brackets.
+fn taken(arguments: &[Column], required: usize) -> String {
+    let one = |(at, argument): (usize, &Column)| match (at, at < required) {
+        (0, true) => argument.name.to_owned(),
+        (0, false) => format!("[{}]", argument.name),
+        (_, true) => format!(", {}", argument.name),
+        (_, false) => format!(" [, {}]", argument.name),
+    };
+    arguments.iter().enumerate().map(one).collect()
+}
+
 /// What the schema `passgate` holds, as Markdown.
 pub fn manual() -> String {
     let mut out = MANUAL_BEGINNING.to_owned();
     for row in ROWS {
-        let names = |columns: &[Column]| columns.iter().map(|column| column.name).collect::<Vec<_>>().join(", ");
         let call = match &row.form {
             Form::Relation => String::new(),
-            Form::Function { arguments, .. } => format!("({})", names(arguments)),
+            Form::Function { arguments, required } => format!("({})", taken(arguments, *required)),
         };
         out.push_str(&format!(
             "\n## {OWN_SCHEMA}.{}{call}\n\n{}\n\n| column | type |\n|---|---|\n",
@@ -279,8 +289,8 @@ impl Error {
 
     fn unsupported(what: &str) -> Self {
         Self::new("0A000", format!("{what} is not supported in a query of the gateway's own relations")).hint(
-            "Supported are: SELECT with * or columns FROM one of them, WHERE with comparisons of columns and constants \
-             joined by AND, ORDER BY columns, LIMIT and OFFSET; and SELECT with one call of a function.",
+            "Supported are: SELECT with *, columns or count(*) FROM one of them, WHERE with comparisons of columns and \
+             constants joined by AND, ORDER BY columns, LIMIT and OFFSET; and SELECT with one call of a function.",
         )
     }
 }

@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use passgate_connectors::{Bind, Format};
 
 use super::value::{Type, Value};
-use super::{Column, Error, Form, ROWS, Row};
+use super::{Column, Error, Form, ROWS, Row, taken};
 use crate::plan::OWN_SCHEMA;
 use crate::statement::tree::{
     Arguments, Body, Call, Expression, Item, Limit, Literal, Order, Path, Query, Relation, Select,
@@ -183,9 +183,9 @@ impl<'q> Reader<'q> {
             return Err(Error::unsupported("this form of a call"));
         }
         if given.len() < *required || given.len() > arguments.len() {
-            let names: Vec<_> = arguments.iter().map(|argument| argument.name).collect();
-            let hint = format!("It takes {}.", names.join(", "));
-            let message = format!("function {OWN_SCHEMA}.{} does not take {} arguments", self.row.name, given.len());
+            let name = self.row.name;
+            let hint = format!("It is called as {OWN_SCHEMA}.{name}({}).", taken(arguments, *required));
+            let message = format!("function {OWN_SCHEMA}.{name} does not take {} arguments", given.len());
             return Err(Error::new("42883", message).hint(hint));
         }
         given.iter().zip(*arguments).map(|((_, value), argument)| self.term(value, argument.of)).collect()
