@@ -14,6 +14,7 @@ mod dialect;
 mod grammar;
 mod keywords;
 mod lexical;
+mod lines;
 mod lower;
 mod mark;
 mod oids;
@@ -40,6 +41,7 @@ use sqlparser::tokenizer::Location;
 use crate::error::ClientError;
 use commands::{Command, Written};
 use dialect::BoundedPostgreSql;
+use lines::Lines;
 use lower::Lowering;
 
 pub use commands::Direction;
@@ -356,35 +358,25 @@ fn parse_bounded(text: &str, limits: &Limits) -> Result<Vec<Statement>, Error> {
     if written.len() > limits.statements_max {
         return Err(Error::too_many_statements(limits.statements_max));
     }
+    let lines = Lines::of(text);
     match written.as_slice() {
-        [single] => Ok(vec![Statement { text: text.into(), ..understand(text, single, limits)? }]),
-        several => several.iter().map(|written| understand(text, written, limits)).collect(),
+        [single] => Ok(vec![Statement { text: text.into(), ..understand(text, &lines, single, limits)? }]),
+        several => several.iter().map(|written| understand(text, &lines, written, limits)).collect(),
     }
 }
 
-fn understand(text: &str, written: &Written, limits: &Limits) -> Result<Statement, Error> {
+/// A statement of this text, with the part of it that it takes up.
+fn understand(text: &str, lines: &Lines<'_>, written: &Written, limits: &Limits) -> Result<Statement, Error> {
     let mut lowering = Lowering::new(limits.depth_max, limits.parameters_max);
     let kind = match &written.command {
         // What is prepared counts its parameters for itself.
         Command::Prepare { name, types, statement } => {
-            session::prepare(name, types, understand(text, statement, limits)?, place(written.from))?
+            session::prepare(name, types, understand(text, lines, statement, limits)?, place(written.from))?
         }
         command => session::classify(command, &mut lowering, place(written.from))?,
     };
-    let text = part(text, written).into();
+    let text = lines.between(written.from, written.to).map_or(text, str::trim_end).into();
     Ok(Statement { kind, text, parameters: lowering.parameters, writes: lowering.writes })
-}
-
-/// The part of a text that one of its statements takes up.
-fn part<'a>(text: &'a str, written: &Written) -> &'a str {
-    let offset = |at: Location| {
-        let before = usize::try_from(at.line).unwrap_or(1).saturating_sub(1);
-        let line: usize = text.split_inclusive('\n').take(before).map(str::len).sum();
-        let rest: &str = text.get(line..).unwrap_or_default();
-        let column = usize::try_from(at.column).unwrap_or(1).saturating_sub(1);
-        line + rest.char_indices().nth(column).map_or(rest.len(), |(index, _)| index)
-    };
-    text.get(offset(written.from)..offset(written.to)).map_or(text, str::trim_end)
 }
 
 fn place(at: Location) -> Place {
