@@ -305,7 +305,10 @@ impl Listener {
             Err(_) => return tracing::debug!(client = %address, "a connection took too long to begin"),
         };
         match opened {
-            Opened::Cancel(request) => self.services.cancels.cancel(&request).await,
+            Opened::Cancel { request, stream } => {
+                self.services.cancels.cancel(&request).await;
+                drop(stream);
+            }
             Opened::Session { stream, packet, encrypted, channel_binding } => {
                 let Ok(_place) = self.sessions.try_acquire() else {
                     metrics::counter!("passgate_connections_refused_total").increment(1);

@@ -29,7 +29,11 @@ pub(super) enum Opened {
         channel_binding: Option<Bytes>,
     },
     /// To cancel another.
-    Cancel(wire::Cancel),
+    Cancel {
+        request: wire::Cancel,
+        /// To be closed once that is done: its end tells the client, who then may ask the next thing.
+        stream: Box<dyn Stream>,
+    },
 }
 
 /// Why there will be no session.
@@ -103,7 +107,7 @@ async fn begun(
             let (encrypted, channel_binding) = (certificate.is_some(), certificate.and_then(|it| it.end_point()));
             Ok(Opened::Session { stream, packet, encrypted, channel_binding })
         }
-        Ok(Frontend::Cancel(request)) => Ok(Opened::Cancel(request)),
+        Ok(Frontend::Cancel(request)) => Ok(Opened::Cancel { request, stream }),
         Ok(_) => Err(Closed::OutOfPlace),
         Err(Closed::Violation(violation)) => {
             turn_away(stream, &session::Error::Violation(violation)).await;

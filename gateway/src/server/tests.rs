@@ -196,6 +196,19 @@ async fn one_client_too_many_is_told_so() {
     assert!(words.contains("SFATAL") && words.contains("C53300"), "{words}");
 }
 
+/// Its end says that the cancel is done: one that came to an end before would hit what the client asks next.
+#[tokio::test]
+async fn a_connection_that_cancels_stays_until_that_is_done() {
+    let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let mut client = TcpStream::connect(socket.local_addr().unwrap()).await.unwrap();
+    client.write_all(&packet(80_877_102, &[0; 8])).await.unwrap();
+    let opened = opening::open(socket.accept().await.unwrap().0, None).await.unwrap();
+    let early = tokio::time::timeout(Duration::from_millis(50), client.read_u8()).await;
+    assert!(early.is_err(), "{early:?}");
+    drop(opened);
+    assert_eq!(client.read_u8().await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+}
+
 #[tokio::test]
 async fn a_client_that_says_nothing_or_something_else_is_let_go() {
     let world = World::new(Limits { opening_seconds: 1, ..Limits::default() }).await;
