@@ -277,6 +277,8 @@ fn a_join_on_no_key_is_seen() {
         // Each determines the other, and neither the third.
         ("SELECT * FROM orders o JOIN customers c ON o.id = c.id JOIN regions r ON r.region = c.region", "o r"),
         ("WITH w AS (SELECT * FROM orders) SELECT * FROM w JOIN w v ON v.customer = w.customer", "w v"),
+        // Under other names, other columns are called as those of the key.
+        ("SELECT * FROM orders o JOIN customers c (name, id) ON c.id = o.customer", "o c"),
     ] {
         assert_eq!(multiplied(text), [expected], "{text}");
     }
@@ -312,6 +314,29 @@ fn names_that_mean_nothing_take_bounded_time_and_memory() {
         let error = plan(&text).map(|plan| plan.tables.len()).unwrap_err();
         assert_eq!(error.to_string(), "too many columns in one statement", "{text:.200}");
     }
+}
+
+/// Columns times joins, columns times subqueries, keys times relations times equations.
+#[test]
+fn what_is_wide_takes_bounded_time_and_memory() {
+    let columns: Vec<String> = (0..1_600).map(|index| format!("id AS c{index}")).collect();
+    let wide = format!("WITH w AS (SELECT {} FROM orders)", columns.join(", "));
+    let joins = |most, how: &str, on: &str| (1..most).map(|index| format!(" {how} w a{index}{on}")).collect::<String>();
+    let natural = format!("EXISTS (SELECT FROM w a0{})", joins(120, "NATURAL JOIN", ""));
+    let tables: String = (0..5_000).map(|index| format!(", w{index} AS (SELECT * FROM w)")).collect();
+    for text in
+        [format!("{wide} SELECT 1 WHERE {}", vec![natural; 70].join(" OR ")), format!("{wide}{tables} SELECT 1")]
+    {
+        let error = plan(&text).map(|plan| plan.tables.len()).unwrap_err();
+        assert_eq!(error.to_string(), "too many columns in one statement", "{text:.200}");
+    }
+    assert!(plan(&format!("{wide} SELECT FROM w a0{}", joins(20, "JOIN", " USING (c1, c2)"))).is_ok());
+
+    let relations: Vec<String> = (0..128).map(|index| format!("orders a{index}")).collect();
+    let chain = (0..127).map(|index| format!("a{index}.id = a{}.customer", index + 1));
+    let more = (0..2_300).map(|index| format!("a{}.id = a{}.amount", index % 127, (index * 7 + 1) % 128));
+    let conditions: Vec<String> = chain.chain(more).collect();
+    assert!(plan(&format!("SELECT 1 FROM {} WHERE {}", relations.join(", "), conditions.join(" AND "))).is_ok());
 }
 
 #[test]

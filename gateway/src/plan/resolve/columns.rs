@@ -236,6 +236,8 @@ impl<'m> Resolver<'m> {
 
     /// Adds a list of columns to a SELECT list.
     pub(super) fn push_columns(&mut self, list: &mut List<'m>, more: &List<'m>) -> Result<()> {
+        self.flow.list(more.columns.len());
+        self.must_be_whole()?;
         list.append(more, &mut self.flow);
         within_limit(list)
     }

@@ -38,6 +38,9 @@ pub(super) struct Edge {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reference(usize);
 
+/// More columns than the SELECT lists of any statement that people write have together, `*` and `t.*` among them.
+const LISTED_MAX: usize = 2_000_000;
+
 /// The graph.
 #[derive(Debug, Default)]
 pub(super) struct Flow<'m> {
@@ -46,6 +49,7 @@ pub(super) struct Flow<'m> {
     tables: Vec<Read<'m>>,
     predicates: Vec<Node>,
     steps: usize,
+    listed: usize,
     is_full: bool,
 }
 
@@ -167,11 +171,17 @@ impl<'m> Flow<'m> {
 
     /// Notes that a name is about to be compared with so many columns, beside so many edges that are not drawn yet.
     pub(super) fn step(&mut self, columns: usize, edges: usize) {
-        self.steps += columns;
+        self.steps = self.steps.saturating_add(columns);
         self.is_full |= self.steps > STEPS_MAX || edges > PARTS_MAX;
     }
 
-    /// How many times that was noted.
+    /// Notes that so many columns were added to a SELECT list.
+    pub(super) fn list(&mut self, columns: usize) {
+        self.listed += columns;
+        self.is_full |= self.listed > LISTED_MAX;
+    }
+
+    /// How many predicates were noted.
     pub(super) fn predicates(&self) -> usize {
         self.predicates.len()
     }

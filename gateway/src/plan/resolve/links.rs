@@ -1,6 +1,6 @@
 //! Which relations of a FROM clause a predicate links: the facts behind `no_cross_join`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 /// A set of relations of one FROM clause, by their position in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,15 +37,24 @@ impl Relations {
     }
 }
 
-/// A column that equals something.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Equation {
-    /// The relation that has the column.
-    pub(super) relation: usize,
-    /// Its name.
-    pub(super) column: String,
-    /// The relations that the other side reads; none for a constant.
-    pub(super) reads: Relations,
+/// What columns of keys equal, by relation and name: the relations that the other sides read, none for a constant.
+#[derive(Debug, Default)]
+pub(super) struct Equations<'m>(HashMap<(usize, &'m str), Vec<Relations>>);
+
+impl<'m> Equations<'m> {
+    /// Notes that a column equals something. What reads no less than another says nothing more.
+    pub(super) fn add(&mut self, relation: usize, column: &'m str, reads: Relations) {
+        let known = self.0.entry((relation, column)).or_default();
+        if !known.iter().any(|known| reads.includes(*known)) {
+            known.retain(|known| !known.includes(reads));
+            known.push(reads);
+        }
+    }
+
+    /// What a column equals.
+    pub(super) fn of(&self, relation: usize, column: &'m str) -> Option<&[Relations]> {
+        self.0.get(&(relation, column)).map(Vec::as_slice)
+    }
 }
 
 /// Pairs of linked relations.

@@ -30,6 +30,9 @@ impl<'m> Resolver<'m> {
         let compared =
             visible(&self.frames).flat_map(FromScope::visible).map(|leaf| leaf.columns.count(&self.flow)).sum();
         self.flow.step(compared, self.edges.len());
+        if self.flow.is_full() {
+            return;
+        }
         let from = self.edges.len();
         match path.0.as_slice() {
             [column] => self.unqualified(&column.text),

@@ -24,7 +24,7 @@ use passgate_policy::{ColumnUse, FunctionUse, Multiplied, Place, Redirect, Table
 pub(super) use self::columns::implied_name;
 use self::columns::{Column, Columns, List, implied, value};
 use self::flow::{Edge, Flow, Node, Reference};
-use self::links::{Equation, Links, Relations};
+use self::links::{Equations, Links, Relations};
 use self::rows::{condenses, has_set, one_row};
 use self::scope::Given;
 use super::introspect::Introspection;
@@ -139,6 +139,11 @@ impl<'m> Leaf<'m> {
     fn knows(&self, column: &str, flow: &Flow<'m>) -> bool {
         !self.open && self.columns.knows(column, flow)
     }
+
+    /// A column of one of its keys, by its name.
+    fn key_column(&self, name: &str) -> Option<&'m str> {
+        self.unique_keys.iter().flatten().map(String::as_str).find(|column| *column == name)
+    }
 }
 
 /// A FROM clause in scope, and which of its relations have been named since `touched` was last taken.
@@ -150,8 +155,8 @@ struct FromScope<'m> {
     /// ON sees the relations of its join only: those from this one on.
     visible_from: usize,
     links: Links,
-    /// Columns that equal something, wherever a row of the FROM clause has a row of their relation in it.
-    equations: Vec<Equation>,
+    /// Columns of keys that equal something, wherever a row of the FROM clause has a row of their relation in it.
+    equations: Equations<'m>,
     /// Conditions around the one that is walked of which only one has to hold.
     alternatives: usize,
     /// The relations that the condition that is walked keeps from or to, where it is an outer join's.

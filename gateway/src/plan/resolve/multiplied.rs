@@ -10,29 +10,45 @@ use super::links::Relations;
 use super::scope::gives_one_row;
 use super::{FromScope, Resolver};
 
+/// One way in which a relation is determined: what each column of a key of it equals.
+struct Way<'f> {
+    relation: usize,
+    columns: Vec<&'f [Relations]>,
+}
+
+impl Way<'_> {
+    /// Whether it is determined in this way by these.
+    fn leads_from(&self, known: Relations) -> bool {
+        self.columns.iter().all(|equal| equal.iter().any(|reads| known.includes(*reads)))
+    }
+}
+
 impl FromScope<'_> {
-    /// Whether there is at most one row of a relation for each row of others.
-    pub(super) fn is_determined(&self, relation: usize, by: Relations) -> bool {
-        let keys = self.leaves.get(relation).map_or(&[][..], |leaf| leaf.unique_keys);
-        let equals = |column: &String| {
-            let of_it = |of: &&super::Equation| of.relation == relation && of.column == *column;
-            self.equations.iter().filter(of_it).any(|equation| by.includes(equation.reads))
-        };
-        keys.iter().any(|key| !key.is_empty() && key.iter().all(equals))
+    /// Whether constants alone determine a relation.
+    pub(super) fn is_constant(&self, relation: usize) -> bool {
+        self.ways(relation).any(|way| way.leads_from(Relations::default()))
     }
 
-    /// Everything that some relations determine, with themselves.
-    fn determined_by(&self, mut known: Relations) -> Relations {
-        loop {
-            let before = known;
-            for relation in 0..self.leaves.len() {
-                if !known.includes(Relations::of(relation)) && self.is_determined(relation, known) {
-                    known.add(relation);
-                }
+    fn ways(&self, relation: usize) -> impl Iterator<Item = Way<'_>> {
+        let keys = self.leaves.get(relation).map_or(&[][..], |leaf| leaf.unique_keys);
+        keys.iter().filter(|key| !key.is_empty()).filter_map(move |key| {
+            let columns = key.iter().map(|column| self.equations.of(relation, column)).collect::<Option<_>>()?;
+            Some(Way { relation, columns })
+        })
+    }
+}
+
+/// Everything that some relations determine in one of these ways, with themselves.
+fn determined(ways: &[Way<'_>], mut known: Relations) -> Relations {
+    loop {
+        let before = known;
+        for way in ways {
+            if !known.includes(Relations::of(way.relation)) && way.leads_from(known) {
+                known.add(way.relation);
             }
-            if known == before {
-                return known;
-            }
+        }
+        if known == before {
+            return known;
         }
     }
 }
@@ -48,9 +64,10 @@ impl Resolver<'_> {
         }
         let mut others = Relations::default();
         (0..frame.leaves.len()).filter(|index| !many.contains(index)).for_each(|index| others.add(index));
+        let ways: Vec<Way<'_>> = (0..frame.leaves.len()).flat_map(|relation| frame.ways(relation)).collect();
         let mut fewest: Option<Vec<usize>> = None;
         for root in &many {
-            let known = frame.determined_by(others.union(Relations::of(*root)));
+            let known = determined(&ways, others.union(Relations::of(*root)));
             let free = many.iter().copied().filter(|index| !known.includes(Relations::of(*index)));
             let free: Vec<usize> = free.collect();
             if free.is_empty() {

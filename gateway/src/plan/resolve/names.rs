@@ -63,7 +63,8 @@ impl<'m> Resolver<'m> {
             open: known.is_none() && alias.is_none_or(|alias| alias.columns.is_empty()),
             one_row: false,
             whole: true,
-            unique_keys,
+            // Under other names its columns are not those of its keys.
+            unique_keys: if alias.is_none_or(|alias| alias.columns.is_empty()) { unique_keys } else { &[] },
             stored: true,
             at,
         })

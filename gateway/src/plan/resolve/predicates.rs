@@ -2,7 +2,7 @@
 //! comparisons mean something here that they do not mean elsewhere.
 
 use super::columns::value;
-use super::links::{Equation, Links, Relations};
+use super::links::{Links, Relations};
 use super::{Resolver, Result};
 use crate::statement::tree::{Arguments, Call, Expression};
 
@@ -159,7 +159,7 @@ impl Resolver<'_> {
         if let Some((depth, index)) = self.find(path)
             && depth + 1 == self.frames.len()
         {
-            self.equate(index, name, reads);
+            self.equate(index, &name, reads);
         }
     }
 
@@ -167,12 +167,17 @@ impl Resolver<'_> {
     ///
     /// Beside a constant, that is so for the rows that the condition chooses, and not for those that an outer join
     /// keeps whatever it says. Beside other relations it may be noted for both: a row without a match is kept once.
-    pub(super) fn equate(&mut self, relation: usize, column: String, reads: Relations) {
+    pub(super) fn equate(&mut self, relation: usize, column: &str, reads: Relations) {
         let Some(frame) = self.frames.last_mut() else { return };
         let restricted = frame.restricted.as_ref().is_none_or(|restricted| restricted.contains(&relation));
         let own = reads.includes(Relations::of(relation));
-        if frame.alternatives == 0 && !own && (restricted || !reads.is_empty()) {
-            frame.equations.push(Equation { relation, column, reads });
+        let key = frame.leaves.get(relation).and_then(|leaf| leaf.key_column(column));
+        if frame.alternatives == 0
+            && !own
+            && (restricted || !reads.is_empty())
+            && let Some(column) = key
+        {
+            frame.equations.add(relation, column, reads);
         }
     }
 }

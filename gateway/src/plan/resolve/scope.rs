@@ -1,6 +1,6 @@
 //! What a FROM clause brings into scope, and what joins it. Separate because it is all about relations.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -13,6 +13,9 @@ use super::names::texts;
 use super::{FromScope, Leaf, Resolver, Result, Shape};
 use crate::plan::{Error, functions};
 use crate::statement::tree::{Alias, Arguments, Call, JoinCondition, JoinKind, Path, Relation};
+
+/// Noting the name of a column takes as long as comparing so many.
+const STEPS_TO_FIND: usize = 8;
 
 /// What one entry of FROM gives.
 #[derive(Debug)]
@@ -29,6 +32,21 @@ enum Star<'m> {
     Leaves(Range<usize>),
     /// These, which a join has merged or an alias named, and whether there may be others.
     List(Rc<List<'m>>, bool),
+}
+
+/// One side of a join by columns: which relation has what.
+#[derive(Default)]
+struct Side {
+    /// The first that has a column, by the column's name.
+    known: HashMap<String, usize>,
+    /// The first that may have others.
+    open: Option<usize>,
+}
+
+impl Side {
+    fn holder(&self, column: &str) -> Option<usize> {
+        self.known.get(column).copied().or(self.open)
+    }
 }
 
 impl<'m> Resolver<'m> {
@@ -168,14 +186,15 @@ impl<'m> Resolver<'m> {
             }
             JoinCondition::Using(columns) => {
                 let columns = texts(columns);
-                columns.iter().for_each(|column| self.link_by_column(column, start, middle));
-                self.merged(Some(columns), &left.star, &right.star)
+                let (from, to) = (self.side(start..middle)?, self.side(middle..self.leaf_count())?);
+                columns.iter().for_each(|column| self.link_by_column(column, &from, &to));
+                self.merged(Some(columns), &left.star, &right.star)?
             }
             JoinCondition::Natural => {
-                for column in self.shared_columns(start, middle) {
-                    self.link_by_column(&column, start, middle);
-                }
-                self.merged(None, &left.star, &right.star)
+                let (from, to) = (self.side(start..middle)?, self.side(middle..self.leaf_count())?);
+                let shared = from.known.keys().filter(|column| to.known.contains_key(*column));
+                shared.for_each(|column| self.link_by_column(column, &from, &to));
+                self.merged(None, &left.star, &right.star)?
             }
             JoinCondition::None => {
                 chooses = false;
@@ -188,6 +207,7 @@ impl<'m> Resolver<'m> {
             (true, JoinKind::Right) => outer.1,
             (true, JoinKind::Inner | JoinKind::Cross) => false,
         };
+        self.must_be_whole()?;
         Ok(Given { star, whole })
     }
 
@@ -224,10 +244,12 @@ impl<'m> Resolver<'m> {
     }
 
     /// The columns of a join by columns, which come first, and once. None named: all that both sides have.
-    fn merged(&mut self, by: Option<Vec<String>>, left: &Star<'m>, right: &Star<'m>) -> Star<'m> {
+    fn merged(&mut self, by: Option<Vec<String>>, left: &Star<'m>, right: &Star<'m>) -> Result<Star<'m>> {
         let ((left, open), (right, also)) = (self.list(left), self.list(right));
         if !left.is_certain() || !right.is_certain() {
             let all: Vec<Node> = left.nodes().chain(right.nodes()).collect();
+            self.flow.step(by.as_ref().map_or(0, |names| names.len().saturating_mul(all.len())), 0);
+            self.must_be_whole()?;
             match by {
                 Some(names) => names.iter().for_each(|name| {
                     left.note_named(name, &mut self.flow);
@@ -236,27 +258,34 @@ impl<'m> Resolver<'m> {
                 None => all.iter().for_each(|node| self.flow.predicate(*node)),
             }
             let edges: Vec<Edge> = all.into_iter().map(value).collect();
-            return Star::List(Rc::new(List::unknown(self.flow.made_of(&edges))), open || also);
+            return Ok(Star::List(Rc::new(List::unknown(self.flow.made_of(&edges))), open || also));
         }
-        let has = |list: &List<'m>, name: &str| list.columns.iter().any(|column| column.name == name);
-        let by = by.unwrap_or_else(|| {
-            let both = left.columns.iter().filter(|column| has(&right, &column.name));
+        let mut by = by.unwrap_or_else(|| {
+            let names: HashSet<&str> = right.columns.iter().map(|column| &*column.name).collect();
+            let both = left.columns.iter().filter(|column| names.contains(&*column.name));
             both.map(|column| column.name.clone().into_owned()).collect()
         });
+        let mut seen = HashSet::new();
+        by.retain(|name| seen.insert(name.clone()));
+        let mut named: HashMap<&str, Vec<Edge>> = by.iter().map(|name| (name.as_str(), Vec::new())).collect();
+        for column in left.columns.iter().chain(&right.columns) {
+            if let Some(edges) = named.get_mut(&*column.name) {
+                edges.push(value(column.node));
+            }
+        }
         let mut columns = Vec::with_capacity(left.columns.len() + right.columns.len());
         for name in &by {
-            let named = left.columns.iter().chain(&right.columns).filter(|column| column.name == name.as_str());
-            let edges: Vec<Edge> = named.map(|column| value(column.node)).collect();
+            let edges = named.get(name.as_str()).map_or(&[][..], Vec::as_slice);
             edges.iter().for_each(|edge| self.flow.predicate(edge.node));
-            columns.push(Column::new(name.clone(), self.flow.made_of(&edges)));
+            columns.push(Column::new(name.clone(), self.flow.made_of(edges)));
         }
         let rest = left.columns.iter().chain(&right.columns);
-        columns.extend(rest.filter(|column| !by.iter().any(|name| *name == column.name)).cloned());
-        Star::List(Rc::new(List::of(columns)), open || also)
+        columns.extend(rest.filter(|column| !named.contains_key(&*column.name)).cloned());
+        Ok(Star::List(Rc::new(List::of(columns)), open || also))
     }
 
     fn list(&mut self, star: &Star<'m>) -> (List<'m>, bool) {
-        match star {
+        let (list, open) = match star {
             Star::List(list, open) => ((**list).clone(), *open),
             Star::Leaves(leaves) => {
                 let (mut list, mut open) = (List::default(), false);
@@ -268,7 +297,9 @@ impl<'m> Resolver<'m> {
                 }
                 (list, open)
             }
-        }
+        };
+        self.flow.step(list.columns.len(), 0);
+        (list, open)
     }
 
     /// Adds what `*` means for one entry of FROM to a SELECT list. Tells whether there may be more columns.
@@ -297,35 +328,36 @@ impl<'m> Resolver<'m> {
         }
     }
 
-    /// Columns that a natural join compares, as far as they are known.
-    fn shared_columns(&self, start: usize, middle: usize) -> Vec<String> {
-        let Some(frame) = self.frames.last() else { return Vec::new() };
-        let names = |leaves: &[Leaf<'m>]| -> HashSet<String> {
-            leaves.iter().filter(|leaf| !leaf.open).flat_map(|leaf| leaf.columns.names(&self.flow)).collect()
-        };
-        let left = names(frame.leaves.get(start..middle).unwrap_or_default());
-        let right = names(frame.leaves.get(middle..).unwrap_or_default());
-        left.intersection(&right).cloned().collect()
+    /// One side of a join by columns.
+    fn side(&mut self, leaves: Range<usize>) -> Result<Side> {
+        let mut side = Side::default();
+        let Some(frame) = self.frames.last() else { return Ok(side) };
+        let of_it = || leaves.clone().filter_map(|index| frame.leaves.get(index).map(|leaf| (index, leaf)));
+        let columns: usize = of_it().map(|(_, leaf)| leaf.columns.count(&self.flow)).sum();
+        self.flow.step(columns.saturating_mul(STEPS_TO_FIND), 0);
+        self.must_be_whole()?;
+        for (index, leaf) in of_it() {
+            if leaf.open {
+                side.open.get_or_insert(index);
+                continue;
+            }
+            for name in leaf.columns.names(&self.flow) {
+                side.known.entry(name).or_insert(index);
+            }
+        }
+        Ok(side)
     }
 
-    /// Links a relation left of `middle` to one right of it by a column both have, or may have.
-    fn link_by_column(&mut self, column: &str, start: usize, middle: usize) {
-        let Some(frame) = self.frames.last() else { return };
-        let holder = |from: usize, to: usize| {
-            let side = || (from..to).filter_map(|index| frame.leaves.get(index).map(|leaf| (index, leaf)));
-            side()
-                .find(|(_, leaf)| leaf.knows(column, &self.flow))
-                .or_else(|| side().find(|(_, leaf)| leaf.open))
-                .map(|(index, _)| index)
-        };
-        let (left, right) = (holder(start, middle), holder(middle, frame.leaves.len()));
+    /// Links a relation of one side of a join to one of the other by a column both have, or may have.
+    fn link_by_column(&mut self, column: &str, left: &Side, right: &Side) {
+        let (left, right) = (left.holder(column), right.holder(column));
         if let (Some(left), Some(right)) = (left, right) {
             let mut relations = Relations::default();
             relations.add(left);
             relations.add(right);
             self.link(Links::all(relations));
-            self.equate(left, column.to_owned(), Relations::of(right));
-            self.equate(right, column.to_owned(), Relations::of(left));
+            self.equate(left, column, Relations::of(right));
+            self.equate(right, column, Relations::of(left));
         }
     }
 
@@ -343,6 +375,7 @@ impl<'m> Resolver<'m> {
             leaf.schema = None;
             if let Some(unknown) = &unknown {
                 (leaf.columns, leaf.open) = (Columns::List(Rc::clone(unknown)), true);
+                leaf.unique_keys = &[];
             }
         }
         frame.joins.push((alias.name.text.clone(), Rc::clone(&list)));
@@ -422,5 +455,5 @@ fn function_columns<'m>(call: &Call, ordinality: bool, own_name: &str, node: Nod
 
 /// Whether a relation of a FROM clause gives at most one row: by itself, or because a key of it is a constant.
 pub(super) fn gives_one_row(frame: &FromScope<'_>, index: usize) -> bool {
-    frame.leaves.get(index).is_some_and(|leaf| leaf.one_row) || frame.is_determined(index, Relations::default())
+    frame.leaves.get(index).is_some_and(|leaf| leaf.one_row) || frame.is_constant(index)
 }
