@@ -55,8 +55,11 @@ impl SessionValues {
 
 /// Fills a settled query in.
 pub(in crate::plan) fn fill(query: &mut Query, values: &SessionValues) -> Result<()> {
-    Filler { values, own: false, argument: None }.query(query)
+    Filler::new(values).query(query)
 }
+
+/// So many bytes of prepared statements one statement may be told, where it asks for them more than once.
+const PREPARED_BYTES_MAX: usize = 4 << 20;
 
 /// Columns that a version of PostgreSQL called otherwise, where clients of an earlier one ask for them by name.
 /// Source: <https://www.postgresql.org/docs/17/release-17.html>.
@@ -68,9 +71,22 @@ struct Filler<'v> {
     own: bool,
     /// What stands for `passgate.argument()`.
     argument: Option<Expression>,
+    /// Whether this is within what the name of an owner is asked of, which is written twice.
+    within_owner: bool,
+    /// The bytes of prepared statements that were written.
+    prepared_bytes: usize,
 }
 
-impl Filler<'_> {
+impl<'v> Filler<'v> {
+    fn new(values: &'v SessionValues) -> Self {
+        Self { values, own: false, argument: None, within_owner: false, prepared_bytes: 0 }
+    }
+
+    /// For a query of our own, with what stands for its argument.
+    fn own(values: &'v SessionValues, argument: Option<Expression>) -> Self {
+        Self { own: true, argument, ..Self::new(values) }
+    }
+
     fn query(&mut self, query: &mut Query) -> Result<()> {
         let names: Vec<Vec<Option<String>>> = query.selects().into_iter().map(unaliased).collect();
         query.each_part_mut(&mut |part| self.part(part))?;
@@ -97,12 +113,12 @@ impl Filler<'_> {
                 if schema.text == "pg_catalog" && table.text == "pg_prepared_statements" {
                     self.values.ask();
                 }
-                let found = match self.prepared(&schema.text, &table.text) {
+                let found = match self.prepared(&schema.text, &table.text)? {
                     Some(prepared) => Ok(Some(prepared)),
                     None => stand_ins::stand_in(&schema.text, &table.text, self.values.major_version()),
                 }?;
                 let Some(mut query) = found else { return Ok(()) };
-                Filler { values: self.values, own: true, argument: None }.query(&mut query)?;
+                Filler::own(self.values, None).query(&mut query)?;
                 (query, table.clone(), alias.take())
             }
             Relation::Function { call, alias, ordinality: false, .. } => {
@@ -120,11 +136,16 @@ impl Filler<'_> {
     }
 
     /// `pg_prepared_statements`, where there are any. When and how they were prepared is not known.
-    fn prepared(&self, schema: &str, table: &str) -> Option<Query> {
+    fn prepared(&mut self, schema: &str, table: &str) -> Result<Option<Query>> {
         let prepared = &self.values.prepared;
         if (schema, table) != ("pg_catalog", "pg_prepared_statements") || prepared.is_empty() {
-            return None;
+            return Ok(None);
         }
+        let bytes: usize = prepared.iter().map(|(name, statement, _)| name.len() + statement.len()).sum();
+        if self.prepared_bytes > 0 && self.prepared_bytes.saturating_add(bytes) > PREPARED_BYTES_MAX {
+            return Err(Error::new("54000", "statement asks too often for what is prepared"));
+        }
+        self.prepared_bytes = self.prepared_bytes.saturating_add(bytes);
         let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
         let row = |(name, statement, types): &(String, Arc<str>, Arc<[u32]>)| {
             let types: Vec<String> = types.iter().map(ToString::to_string).collect();
@@ -132,13 +153,13 @@ impl Filler<'_> {
         };
         let rows: Vec<String> = prepared.iter().map(row).collect();
         let results = if self.values.major_version() < 16 { "" } else { "NULL::regtype[] AS result_types, " };
-        stand_ins::query(&format!(
+        Ok(stand_ins::query(&format!(
             "SELECT given.name::text AS name, given.statement::text AS statement, pg_catalog.now() AS prepare_time, \
              given.types::oid[]::regtype[] AS parameter_types, {results}NULL::bool AS from_sql, \
              NULL::int8 AS generic_plans, NULL::int8 AS custom_plans \
              FROM (VALUES {}) AS given(name, statement, types)",
             rows.join(", ")
-        ))
+        )))
     }
 
     fn expression(&mut self, of: &mut Expression) -> Result<()> {
@@ -150,7 +171,14 @@ impl Filler<'_> {
             Expression::Column(path) if !self.own => self.follow_name(path),
             _ => {}
         }
+        let around = self.within_owner;
+        self.within_owner |= matches!(of, Expression::Call(call) if !self.own && is_owners_name(call));
+        if around && matches!(of, Expression::Call(call) if is_owners_name(call)) {
+            // It would double with each level.
+            return Err(Error::new("0A000", "the owner of an owner is not supported by the gateway"));
+        }
         of.each_part_mut(&mut |part| self.part(part))?;
+        self.within_owner = around;
         match of {
             Expression::Call(call) if !self.own && is_owners_name(call) => self.owners_name(of),
             Expression::Call(call) if !self.own => {
@@ -281,7 +309,7 @@ impl Filler<'_> {
     fn looked_up(&self, found: &str, argument: &mut Expression) -> Result<Expression> {
         let mut query = stand_ins::query(found).ok_or_else(Error::internal)?;
         let argument = std::mem::replace(argument, Expression::Literal(Literal::Null));
-        Filler { values: self.values, own: true, argument: Some(argument) }.query(&mut query)?;
+        Filler::own(self.values, Some(argument)).query(&mut query)?;
         Ok(Expression::Query(Box::new(query)))
     }
 
@@ -290,7 +318,7 @@ impl Filler<'_> {
         const OWNER: &str = "SELECT CASE WHEN passgate.argument() = passgate.shadow_role() THEN passgate.person() \
              ELSE passgate.argument() END";
         let mut query = stand_ins::query(OWNER).ok_or_else(Error::internal)?;
-        Filler { values: self.values, own: true, argument: Some(of.clone()) }.query(&mut query)?;
+        Filler::own(self.values, Some(of.clone())).query(&mut query)?;
         let item = query.selects_mut().into_iter().next().and_then(|select| select.items.pop());
         let Some(Item::Expression { of: owner, .. }) = item else { return Err(Error::internal()) };
         *of = owner;

@@ -52,6 +52,26 @@ fn sent(text: &str) -> String {
     }
 }
 
+/// What is written into a statement is written as often as it is asked for.
+#[test]
+fn what_is_filled_in_is_bounded() {
+    let filled = |text: &str, values: &SessionValues| {
+        let mut query = tree(text);
+        introspect(&mut query, &model()).unwrap();
+        fill(&mut query, values).map(|()| print(&query).len()).map_err(|error| error.to_string())
+    };
+    let owners = format!("SELECT {}relowner{} FROM pg_class", "pg_get_userbyid(".repeat(60), ")".repeat(60));
+    assert_eq!(filled(&owners, &values()).unwrap_err(), "the owner of an owner is not supported by the gateway");
+    assert!(filled("SELECT pg_get_userbyid(relowner), pg_get_userbyid(10) FROM pg_class", &values()).is_ok());
+
+    let prepared = vec![("p".to_owned(), "x".repeat(1 << 20).into(), [].into()); 2];
+    let many = SessionValues { prepared, ..values() };
+    let asked =
+        |times: usize| format!("SELECT {}", vec!["(SELECT count(*) FROM pg_prepared_statements)"; times].join(", "));
+    assert!(filled(&asked(1), &many).is_ok());
+    assert_eq!(filled(&asked(3), &many).unwrap_err(), "statement asks too often for what is prepared");
+}
+
 #[test]
 fn what_asks_for_privileges_is_known() {
     let asks = |text: &str| introspect(&mut tree(text), &model()).unwrap().unwrap().privileges;
