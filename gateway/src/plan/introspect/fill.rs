@@ -58,6 +58,9 @@ pub(in crate::plan) fn fill(query: &mut Query, values: &SessionValues) -> Result
     Filler::new(values).query(query)
 }
 
+/// So many queries of our own are put into one statement: each is longer than what it stands for.
+const FILLED_MAX: usize = 1_000;
+
 /// So many bytes of prepared statements one statement may be told, where it asks for them more than once.
 const PREPARED_BYTES_MAX: usize = 4 << 20;
 
@@ -75,16 +78,27 @@ struct Filler<'v> {
     within_owner: bool,
     /// The bytes of prepared statements that were written.
     prepared_bytes: usize,
+    /// The queries of our own that were put in.
+    filled: usize,
 }
 
 impl<'v> Filler<'v> {
     fn new(values: &'v SessionValues) -> Self {
-        Self { values, own: false, argument: None, within_owner: false, prepared_bytes: 0 }
+        Self { values, own: false, argument: None, within_owner: false, prepared_bytes: 0, filled: 0 }
     }
 
     /// For a query of our own, with what stands for its argument.
     fn own(values: &'v SessionValues, argument: Option<Expression>) -> Self {
         Self { own: true, argument, ..Self::new(values) }
+    }
+
+    /// One more query of our own is put in.
+    fn count(&mut self) -> Result<()> {
+        self.filled += 1;
+        match self.filled > FILLED_MAX {
+            true => Err(Error::new("54001", "statement asks too much of the catalog").hint("Ask it in several.")),
+            false => Ok(()),
+        }
     }
 
     fn query(&mut self, query: &mut Query) -> Result<()> {
@@ -118,6 +132,7 @@ impl<'v> Filler<'v> {
                     None => stand_ins::stand_in(&schema.text, &table.text, self.values.major_version()),
                 }?;
                 let Some(mut query) = found else { return Ok(()) };
+                self.count()?;
                 Filler::own(self.values, None).query(&mut query)?;
                 (query, table.clone(), alias.take())
             }
@@ -259,7 +274,7 @@ impl<'v> Filler<'v> {
 
     /// Has functions that are given a role find the shadow's by the person's name; the shadow's server has no role of that
     /// name. Without a role `has_..._privilege(role, thing, privilege)` is asked of the session's own user.
-    fn role_arguments(&self, call: &mut Call) -> Result<()> {
+    fn role_arguments(&mut self, call: &mut Call) -> Result<()> {
         let Some(function) = call.name.0.last() else { return Ok(()) };
         let of_roles = function.text == "pg_has_role";
         let most = if function.text == "has_column_privilege" { 4 } else { 3 };
@@ -281,7 +296,7 @@ impl<'v> Filler<'v> {
     }
 
     /// A role in place of what names one, or is its oid. A constant that is not the person's name stays what it is.
-    fn role(&self, role: &mut Expression) -> Result<()> {
+    fn role(&mut self, role: &mut Expression) -> Result<()> {
         const FOUND: &str = "SELECT CASE given.name WHEN 'public' THEN 0::oid ELSE known.oid END \
              FROM (SELECT (passgate.argument())::text) AS given(name) \
              LEFT JOIN pg_catalog.pg_roles AS known ON known.oid::text = given.name OR known.rolname::text = \
@@ -306,7 +321,8 @@ impl<'v> Filler<'v> {
     }
 
     /// A query of our own that finds what an argument means.
-    fn looked_up(&self, found: &str, argument: &mut Expression) -> Result<Expression> {
+    fn looked_up(&mut self, found: &str, argument: &mut Expression) -> Result<Expression> {
+        self.count()?;
         let mut query = stand_ins::query(found).ok_or_else(Error::internal)?;
         let argument = std::mem::replace(argument, Expression::Literal(Literal::Null));
         Filler::own(self.values, Some(argument)).query(&mut query)?;
@@ -314,9 +330,10 @@ impl<'v> Filler<'v> {
     }
 
     /// What is the shadow's is the person's: who looks an owner up among the roles finds them there.
-    fn owners_name(&self, of: &mut Expression) -> Result<()> {
+    fn owners_name(&mut self, of: &mut Expression) -> Result<()> {
         const OWNER: &str = "SELECT CASE WHEN passgate.argument() = passgate.shadow_role() THEN passgate.person() \
              ELSE passgate.argument() END";
+        self.count()?;
         let mut query = stand_ins::query(OWNER).ok_or_else(Error::internal)?;
         Filler::own(self.values, Some(of.clone())).query(&mut query)?;
         let item = query.selects_mut().into_iter().next().and_then(|select| select.items.pop());
@@ -326,7 +343,7 @@ impl<'v> Filler<'v> {
     }
 
     /// Has a function that is given a database by name find the shadow's by the source's name.
-    fn database_argument(&self, call: &mut Call) -> Result<()> {
+    fn database_argument(&mut self, call: &mut Call) -> Result<()> {
         const FOUND: &str = "SELECT known.oid FROM (SELECT (passgate.argument())::text) AS given(name) \
              JOIN pg_catalog.pg_database AS known ON known.oid::text = given.name \
              OR (known.datname = pg_catalog.current_database() AND given.name = (passgate.source())::text)";

@@ -64,6 +64,12 @@ fn what_is_filled_in_is_bounded() {
     assert_eq!(filled(&owners, &values()).unwrap_err(), "the owner of an owner is not supported by the gateway");
     assert!(filled("SELECT pg_get_userbyid(relowner), pg_get_userbyid(10) FROM pg_class", &values()).is_ok());
 
+    for asked in ["pg_has_role(relname, 'usage')", "EXISTS (SELECT FROM pg_roles)", "pg_get_userbyid(relowner)"] {
+        let often = |times: usize| format!("SELECT concat({}) FROM pg_class", vec![asked; times].join(", "));
+        assert!(filled(&often(500), &values()).is_ok(), "{asked}");
+        assert_eq!(filled(&often(1_001), &values()).unwrap_err(), "statement asks too much of the catalog", "{asked}");
+    }
+
     let prepared = vec![("p".to_owned(), "x".repeat(1 << 20).into(), [].into()); 2];
     let many = SessionValues { prepared, ..values() };
     let asked =
