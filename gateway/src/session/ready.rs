@@ -262,7 +262,7 @@ impl Session<Ready> {
             running.fail(failure);
             self.stop_pinned(running).await;
         }
-        kept
+        kept.map_err(|failure| running.pointing(failure))
     }
 
     async fn keep_rest(&mut self, running: &mut Running) -> Result<(), Failure> {

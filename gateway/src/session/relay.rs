@@ -198,6 +198,14 @@ impl Running {
         self.query = Some(query);
     }
 
+    /// A failure of it, which may point into the text that ran.
+    pub(super) fn pointing(&self, failure: Failure) -> Failure {
+        match &self.query {
+            Some(query) => failure.ran(&query.query().text),
+            None => failure,
+        }
+    }
+
     /// It is a FETCH.
     pub(super) fn reads(&mut self, reading: Reading) {
         self.reading = Some(reading);
@@ -393,10 +401,7 @@ impl Session<Ready> {
             Box::pin(self.stop_pinned(running)).await;
             running.feed = Feed::Over;
         }
-        reached.map_err(|failure| match &running.query {
-            Some(query) => failure.ran(&query.query().text),
-            None => failure,
-        })
+        reached.map_err(|failure| running.pointing(failure))
     }
 
     /// Cancels what still runs on the connection that the session keeps and reads it to its end, so that the connection
