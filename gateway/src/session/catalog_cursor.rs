@@ -155,7 +155,10 @@ impl Session<Ready> {
         let fetched =
             answer.ok_or_else(|| Error::NoCursor(fetch.cursor.clone())).and_then(|of| of.fetch(fetch, formats));
         match fetched {
-            Ok(batches) => running.kept = batches,
+            Ok(batches) => {
+                running.kept = batches;
+                running.reads(self.state.cursors.reading(fetch));
+            }
             Err(error) => {
                 let failure = Failure::from(error);
                 running.fail(&failure);

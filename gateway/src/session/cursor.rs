@@ -18,6 +18,7 @@ use super::error::{Error, Failure};
 use super::ready::Ready;
 use super::relay::{Running, Standing};
 use super::road::Permission;
+use super::whereabouts::{Ended, Whereabouts};
 use crate::audit::{Event, Record};
 use crate::plan;
 use crate::sources::Lease;
@@ -32,8 +33,7 @@ pub(super) struct Cursor {
     hold: bool,
     /// How many savepoints there were when it was declared; none once its transaction is over.
     savepoints: Option<usize>,
-    /// Rows before the one it stands on; none once that is not known.
-    position: Option<u64>,
+    whereabouts: Whereabouts,
     description: Option<Arc<Description>>,
     /// Its rows, where the session keeps them: it is one over the catalog.
     answer: Option<Answer>,
@@ -48,8 +48,8 @@ pub(super) struct Cursors(HashMap<String, Cursor>);
 pub(super) struct Reading {
     name: String,
     direction: Direction,
-    /// Rows fetched before.
-    before: Option<u64>,
+    /// Where the cursor stood before.
+    before: Whereabouts,
 }
 
 impl Cursors {
@@ -108,23 +108,22 @@ impl Cursors {
         self.0.get_mut(name).ok_or_else(|| Error::NoCursor(name.to_owned()))
     }
 
-    /// Notes how far a FETCH came.
-    pub(super) fn moved(&mut self, reading: &Reading, rows: u64) {
-        let Some(cursor) = self.0.get_mut(&reading.name) else { return };
-        cursor.position = match reading.direction {
-            Direction::Forward(_) => cursor.position.and_then(|position| position.checked_add(rows)),
-            _ => None,
-        };
+    /// What is about to read a cursor.
+    pub(super) fn reading(&mut self, fetch: &Fetch) -> Option<Reading> {
+        let cursor = self.0.get_mut(&fetch.cursor)?;
+        let before = cursor.whereabouts;
+        cursor.whereabouts.leave();
+        Some(Reading { name: fetch.cursor.clone(), direction: fetch.direction, before })
     }
-}
 
-impl Reading {
-    /// Rows fetched up to here, `rows` of them now.
-    pub(super) fn position(&self, rows: u64) -> Option<u64> {
-        match self.direction {
-            Direction::Forward(_) => self.before.and_then(|before| before.checked_add(rows)),
-            _ => None,
+    /// Notes how many rows were passed, and says what is to be told of the row limit.
+    pub(super) fn moved(&mut self, reading: &Reading, rows: u64, limit: Option<u64>) -> Option<Ended> {
+        let mut now = reading.before;
+        let ended = now.go(reading.direction, rows, limit);
+        if let Some(cursor) = self.0.get_mut(&reading.name) {
+            cursor.whereabouts = now;
         }
+        ended
     }
 }
 
@@ -171,7 +170,8 @@ impl Session<Ready> {
         let savepoints = self.state.transaction.as_ref().map(super::transaction::Block::savepoint_count);
         let Declared { binary, hold, .. } = *declared;
         let description = answer.as_ref().map(Answer::description);
-        let cursor = Cursor { standing, tables, binary, hold, savepoints, position: Some(0), description, answer };
+        let whereabouts = Whereabouts::default();
+        let cursor = Cursor { standing, tables, binary, hold, savepoints, whereabouts, description, answer };
         self.state.cursors.0.insert(declared.name.clone(), cursor);
     }
 
@@ -196,9 +196,8 @@ impl Session<Ready> {
         if self.state.cursors.answer(&fetch.cursor).is_some() {
             return self.fetch_kept(fetch, &bind.result_formats, permission.standing, record).await;
         }
-        let before = self.state.cursors.find(&fetch.cursor)?.position;
         let mut running = self.run(permission, &bind, &record).await?;
-        running.reads(Reading { name: fetch.cursor.clone(), direction: fetch.direction, before });
+        running.reads(self.state.cursors.reading(fetch));
         Ok(running)
     }
 

@@ -114,15 +114,16 @@ impl Session<Ready> {
                         batches.push_back(Batch::Rows { frames: head, rows: room });
                     }
                 }
-                Batch::Done { .. } => {
-                    running.count(taken);
+                Batch::Done { tag } => {
+                    running.count(skipped + taken);
+                    self.tell_of_limit(running, &tag);
                     return Ok((taken, false));
                 }
                 Batch::Notice(notice) => self.pass_on(&notice).await?,
                 Batch::Fields(_) | Batch::Copied(_) => {}
             }
         }
-        running.count(taken);
+        running.count(skipped + taken);
         Ok((taken, true))
     }
 }

@@ -38,6 +38,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod whereabouts;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

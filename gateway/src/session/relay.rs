@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use passgate_connectors::{Batch, Error as SourceError, Query, ServerMessage, Witness};
-use passgate_policy::{Decision, Obligation, Permitted, PolicySet, Request, decide};
+use passgate_policy::{Decision, Obligation, Permitted, PolicySet, Request, RuleReference, decide};
 use passgate_wire::{self as wire, Backend};
 use tokio::sync::watch;
 
@@ -20,6 +20,7 @@ use super::channel::Channel;
 use super::cursor::Reading;
 use super::error::{End, Error, Failure};
 use super::ready::Ready;
+use super::whereabouts::Ended;
 use super::{Session, Shutdown, measure};
 use crate::audit::{Outcome, Receipt, Status};
 use crate::plan::Terms;
@@ -89,8 +90,13 @@ impl Standing {
 
     /// The most rows that may be answered.
     fn rows_max(&self) -> Option<u64> {
+        self.row_limit().map(|(rows, _)| rows)
+    }
+
+    /// The same, and the rule that says so.
+    fn row_limit(&self) -> Option<(u64, &RuleReference)> {
         self.terms.obligations.iter().find_map(|obligation| match obligation {
-            Obligation::LimitRows { rows, rule: _ } => Some(*rows),
+            Obligation::LimitRows { rows, rule } => Some((*rows, rule)),
             Obligation::FilterRows { .. } | Obligation::MaskColumn { .. } | Obligation::HideColumn { .. } => None,
         })
     }
@@ -148,22 +154,26 @@ impl Running {
         }
     }
 
+    /// Whether a rule ended the answer, now that all of it was read.
+    fn ended(&self) -> Option<Ended> {
+        let limit = self.permit.as_ref().and_then(Standing::rows_max)?;
+        (limit == self.rows).then_some(Ended::AtLimit)
+    }
+
     /// Says that the answer may go on where a rule ended it: nobody should take a part for the whole.
-    fn limit_notice(&self) -> Option<ServerMessage> {
-        let answered = self.reading.as_ref().map_or(Some(self.rows), |reading| reading.position(self.rows))?;
-        self.permit.as_ref()?.terms.obligations.iter().find_map(|obligation| match obligation {
-            Obligation::LimitRows { rows, rule } if *rows == answered => Some(ServerMessage {
-                severity: "NOTICE".to_owned(),
-                code: "00000".to_owned(),
-                message: format!("the answer ends at {rows} rows, and there may be more"),
-                detail: Some(format!("At most {rows} rows are answered, by {rule}.")),
-                hint: Some("Aggregate, filter, or page by a key.".to_owned()),
-                position: None,
-            }),
-            Obligation::LimitRows { .. }
-            | Obligation::FilterRows { .. }
-            | Obligation::MaskColumn { .. }
-            | Obligation::HideColumn { .. } => None,
+    fn limit_notice(&self, ended: Ended) -> Option<ServerMessage> {
+        let (rows, rule) = self.permit.as_ref()?.row_limit()?;
+        let message = match ended {
+            Ended::AtLimit => format!("the answer ends at {rows} rows, and there may be more"),
+            Ended::PerhapsAtLimit => format!("the answer has {rows} rows at most, and there may be more"),
+        };
+        Some(ServerMessage {
+            severity: "NOTICE".to_owned(),
+            code: "00000".to_owned(),
+            message,
+            detail: Some(format!("At most {rows} rows are answered, by {rule}.")),
+            hint: Some("Aggregate, filter, or page by a key.".to_owned()),
+            position: None,
         })
     }
 
@@ -207,8 +217,8 @@ impl Running {
     }
 
     /// It is a FETCH.
-    pub(super) fn reads(&mut self, reading: Reading) {
-        self.reading = Some(reading);
+    pub(super) fn reads(&mut self, reading: Option<Reading>) {
+        self.reading = reading;
     }
 
     /// Takes note of whom the source serves.
@@ -465,19 +475,30 @@ impl Session<Ready> {
                     if let Some(rows) = tag.strip_prefix("COPY ").and_then(|rows| rows.parse().ok()) {
                         running.rows = rows;
                     }
-                    if let Some(reading) = &running.reading {
-                        self.state.cursors.moved(reading, running.rows);
-                    }
                     if let Some(rows) = running.permit.as_ref().and_then(|standing| standing.rows_estimated) {
                         self.services.sources.estimates().compare(&self.state.source, rows, running.rows);
                     }
-                    if let Some(notice) = running.limit_notice() {
-                        self.channel.notice(&notice);
-                    }
+                    self.tell_of_limit(running, &tag);
                     let tag = if running.suspended_before { last_part(tag, sent) } else { tag };
                     return Ok(Reached::End(tag));
                 }
             }
+        }
+    }
+
+    /// Says it where a row limit ended an answer that was read to its end.
+    pub(super) fn tell_of_limit(&mut self, running: &Running, tag: &str) {
+        let ended = match &running.reading {
+            None => running.ended(),
+            Some(reading) => {
+                // MOVE passes rows too, and answers none.
+                let passed = tag.rsplit(' ').next().and_then(|rows| rows.parse().ok()).unwrap_or(running.rows);
+                let limit = running.permit.as_ref().and_then(Standing::rows_max);
+                self.state.cursors.moved(reading, passed, limit)
+            }
+        };
+        if let Some(notice) = ended.and_then(|ended| running.limit_notice(ended)) {
+            self.channel.notice(&notice);
         }
     }
 

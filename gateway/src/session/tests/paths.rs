@@ -13,6 +13,7 @@ const NO_LOWER: &str = r#"{ "name": "no-lower", "action": "block", "message": "n
     "condition": { "functions_referenced": { "contains_any": ["lower"] } } }"#;
 const FEW: &str = r#"{ "name": "few", "check": "row_limit", "rows": 5 }"#;
 const REFUSED: &str = "ErrorResponse ERROR 42501 not today";
+const LIMITED: &str = "NoticeResponse NOTICE 00000 the answer ends at 5 rows, and there may be more";
 const REVOKED: &str = "ErrorResponse ERROR 42501 the policies that allowed this statement no longer hold";
 
 fn done(tag: &str) -> Vec<Batch> {
@@ -63,11 +64,12 @@ async fn a_cursor_is_judged_at_every_fetch() {
 }
 
 #[tokio::test]
-async fn the_row_limit_holds_for_a_cursor_in_total_and_is_told() {
+async fn the_row_limit_holds_for_a_cursor_in_total_and_is_told_once() {
     let script = Script::default()
         .answer("DECLARE \"c\" CURSOR FOR SELECT 1 LIMIT 5", done("DECLARE CURSOR"))
         .answer("FETCH FORWARD 3 FROM \"c\"", rows(&["1", "2", "3"]))
-        .answer("FETCH FORWARD 3 FROM \"c\"", rows(&["4", "5"]));
+        .answer("FETCH FORWARD 3 FROM \"c\"", rows(&["4", "5"]))
+        .answer("FETCH FORWARD 3 FROM \"c\"", rows(&[]));
     let world = World::new(script);
     world.reload(FEW);
     let (mut client, _) = world.connect(&[]).await;
@@ -75,8 +77,42 @@ async fn the_row_limit_holds_for_a_cursor_in_total_and_is_told() {
     let first = client.query("FETCH 3 FROM c").await;
     assert!(!first.iter().any(|line| line.starts_with("NoticeResponse")), "{first:?}");
     let last = client.query("FETCH 3 FROM c").await;
-    let notice = "NoticeResponse NOTICE 00000 the answer ends at 5 rows, and there may be more";
-    assert_eq!(last[3], notice, "{last:?}");
+    assert_eq!(last[3], LIMITED, "{last:?}");
+    let after = client.query("FETCH 3 FROM c").await;
+    assert!(!after.iter().any(|line| line.starts_with("NoticeResponse")), "{after:?}");
+}
+
+#[tokio::test]
+async fn the_row_limit_is_told_however_a_cursor_comes_to_it() {
+    let declare = "DECLARE \"c\" SCROLL CURSOR FOR SELECT 1 LIMIT 5";
+    let script = Script::default()
+        .answer(declare, done("DECLARE CURSOR"))
+        .answer("MOVE FORWARD 3 FROM \"c\"", done("MOVE 3"))
+        .answer("FETCH FORWARD 3 FROM \"c\"", rows(&["4", "5"]))
+        .answer(declare, done("DECLARE CURSOR"))
+        .answer("MOVE FORWARD ALL FROM \"c\"", done("MOVE 5"))
+        .answer(declare, done("DECLARE CURSOR"))
+        .answer("FETCH ABSOLUTE -1 FROM \"c\"", rows(&["9"]));
+    let world = World::new(script);
+    world.reload(FEW);
+    let (mut client, _) = world.connect(&[]).await;
+    let declare = "BEGIN; DECLARE c SCROLL CURSOR FOR SELECT 1";
+    assert_eq!(client.query(&format!("{declare}; MOVE 3 FROM c; FETCH 3 FROM c; ROLLBACK")).await[6], LIMITED);
+    assert_eq!(client.query(&format!("{declare}; MOVE ALL FROM c; ROLLBACK")).await[2], LIMITED);
+    let perhaps = "NoticeResponse NOTICE 00000 the answer has 5 rows at most, and there may be more";
+    assert_eq!(client.query(&format!("{declare}; FETCH LAST FROM c; ROLLBACK")).await[4], perhaps);
+}
+
+#[tokio::test]
+async fn the_row_limit_is_told_by_a_fetch_from_a_portal() {
+    let script = Script::default().describe("SELECT 1", &[]).describe("SELECT 1 LIMIT 5", &[]);
+    let world = World::new(script.answer("SELECT 1 LIMIT 5", rows(&["1", "2", "3", "4", "5"])));
+    world.reload(FEW);
+    let (mut client, _) = world.connect(&[]).await;
+    client.query("BEGIN").await;
+    client.parse("", "SELECT 1").bind("p", "", &[]).execute("p", 2).sync().answer().await;
+    let answer = client.query("MOVE RELATIVE 2 FROM p; FETCH ALL FROM p; FETCH ALL FROM p").await;
+    assert_eq!(answer.iter().filter(|line| *line == LIMITED).count(), 1, "{answer:?}");
 }
 
 #[tokio::test]
