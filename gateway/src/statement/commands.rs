@@ -9,6 +9,7 @@ use sqlparser::ast as sql;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Span, Token, Word};
 
+use super::definitions::definition;
 use super::session_words::{SessionCommand, session_command};
 
 type Result<T> = std::result::Result<T, ParserError>;
@@ -54,8 +55,8 @@ pub(super) enum Command {
         options: Vec<CopyOption>,
         at: Span,
     },
-    /// COPY that reads or writes elsewhere.
-    CopyElsewhere(&'static str),
+    /// What is refused as a write, by this name.
+    Refused(&'static str),
 }
 
 /// What may stand before CURSOR.
@@ -114,7 +115,7 @@ pub(super) fn statements(parser: &mut Parser, most: usize) -> Result<Vec<Written
     }
 }
 
-fn is_end(parser: &Parser) -> bool {
+pub(super) fn is_end(parser: &Parser) -> bool {
     matches!(parser.peek_token_ref().token, Token::EOF | Token::SemiColon)
 }
 
@@ -142,7 +143,15 @@ fn command(parser: &mut Parser) -> Result<Command> {
     } else if takes(parser, "COPY") {
         copy(parser)
     } else {
-        parser.parse_statement().map(|statement| Command::Parsed(Box::new(statement)))
+        other(parser)
+    }
+}
+
+/// A command that is read elsewhere.
+fn other(parser: &mut Parser) -> Result<Command> {
+    match definition(parser) {
+        Some(name) => Ok(Command::Refused(name)),
+        None => parser.parse_statement().map(|statement| Command::Parsed(Box::new(statement))),
     }
 }
 
@@ -159,7 +168,7 @@ fn prepare(parser: &mut Parser) -> Result<Command> {
     if session_command(parser)?.is_some() {
         return parser.expected_ref("a query", parser.get_current_token());
     }
-    let command = Command::Parsed(Box::new(parser.parse_statement()?));
+    let command = other(parser)?;
     let statement = Box::new(Written { command, from, to: parser.get_current_token().span.end });
     Ok(Command::Prepare { name, types, statement })
 }
@@ -300,7 +309,7 @@ fn elsewhere(parser: &mut Parser, what: &'static str) -> Command {
     while !is_end(parser) {
         parser.advance_token();
     }
-    Command::CopyElsewhere(what)
+    Command::Refused(what)
 }
 
 fn copy_option(parser: &mut Parser) -> Result<CopyOption> {

@@ -9,6 +9,7 @@
 
 mod attempts;
 mod commands;
+mod definitions;
 mod delivery;
 mod dialect;
 mod grammar;

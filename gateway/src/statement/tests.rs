@@ -123,7 +123,9 @@ fn writes_are_named() {
         ("WITH x AS (DELETE FROM t RETURNING *) SELECT * FROM x", "DELETE"),
         ("SELECT * INTO u FROM t", "SELECT INTO"),
         ("SELECT * FROM t FOR UPDATE", "FOR UPDATE"),
-        ("DROP TABLE t", "DROP"),
+        ("DROP TABLE t", "DROP TABLE"),
+        ("DO $$ BEGIN END $$", "DO"),
+        ("EXPLAIN CREATE TABLE u AS SELECT 1", "CREATE TABLE"),
         ("EXPLAIN DELETE FROM t", "DELETE"),
     ] {
         let statements = parse(text, &Limits::default()).unwrap();
