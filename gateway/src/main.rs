@@ -290,6 +290,10 @@ impl demo::Gateway for DemoGateway {
         self.0.addresses().first().copied().unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)))
     }
 
+    fn http_address(&self) -> Option<SocketAddr> {
+        self.0.http_address()
+    }
+
     async fn stop(self) {
         self.0.drain().await;
     }

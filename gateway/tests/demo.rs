@@ -3,8 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a panic is how a test fails")]
 
-use std::io::{BufRead, BufReader, Read};
-use std::net::{Ipv4Addr, TcpListener};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -141,6 +141,12 @@ async fn the_demonstration_shows_what_it_promises() {
 
     let stolen = demonstration.password("analyst_east");
     assert!(demonstration.sign_in("analyst_west", &stolen).await.is_err());
+
+    let mut page = TcpStream::connect(demonstration.announced["http"].as_str().unwrap()).unwrap();
+    page.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    page.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
 
     drop((west, east, security));
     let audit = demonstration.folder().join("audit.jsonl");

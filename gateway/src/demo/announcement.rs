@@ -16,6 +16,7 @@ use super::{Folder, Person};
 /// What is needed to connect.
 pub(super) struct Announcement<'a> {
     pub(super) address: SocketAddr,
+    pub(super) http: Option<SocketAddr>,
     pub(super) people: &'a [(Person, Secret)],
     pub(super) folder: &'a Folder,
 }
@@ -29,6 +30,7 @@ impl Announcement<'_> {
             "port": self.address.port(),
             "database": DATABASE,
             "people": self.people.iter().map(person).collect::<Vec<_>>(),
+            "http": self.http.map(|http| http.to_string()),
         })
     }
 
@@ -97,6 +99,10 @@ impl Display for Announcement<'_> {
         let program = std::env::current_exe().map_or_else(|_| "passgate".to_owned(), shell_word);
         writeln!(f, "\nWhat happened, one record for each statement; any change, cut or reordering is found.")?;
         writeln!(f, "  tail -n 1 {audit}\n  {program} audit verify {audit}")?;
+        if let Some(http) = self.http {
+            writeln!(f, "\nWhether it is well, and what it measures.")?;
+            writeln!(f, "  curl http://{http}/readyz\n  curl http://{http}/metrics")?;
+        }
         let folder = shell_word(self.folder.path(""));
         writeln!(f, "\nThe settings and policies it runs on are in {folder}.")?;
         writeln!(f, "A token signs in as one person only ({}): try one with another's name.", names.join(", "))?;
@@ -122,11 +128,13 @@ mod tests {
         let folder = Folder::create().unwrap();
         let people = PEOPLE.map(|person| (person, Secret::new("token")));
         let address = SocketAddr::from(([127, 0, 0, 1], 6432));
-        let line = Announcement { address, people: &people, folder: &folder }.to_json().to_string();
+        let http = Some(SocketAddr::from(([127, 0, 0, 1], 6433)));
+        let line = Announcement { address, http, people: &people, folder: &folder }.to_json().to_string();
         assert!(!line.contains('\n'));
         assert!(line.starts_with(
             r#"{"host":"127.0.0.1","port":6432,"database":"demo","people":[{"name":"analyst_west","password":"token"},"#
         ));
+        assert!(line.ends_with(r#"],"http":"127.0.0.1:6433"}"#));
     }
 
     #[test]
@@ -134,13 +142,15 @@ mod tests {
         let folder = Folder::create().unwrap();
         let people = PEOPLE.map(|person| (person, Secret::new("the-token")));
         let address = SocketAddr::from(([127, 0, 0, 1], 6432));
-        let text = Announcement { address, people: &people, folder: &folder }.to_string();
+        let http = Some(SocketAddr::from(([127, 0, 0, 1], 6433)));
+        let text = Announcement { address, http, people: &people, folder: &folder }.to_string();
         assert!(!text.contains("the-token"));
         assert_eq!(
             text.matches("psql -P pager=off \"host=127.0.0.1 port=6432 user=").count(),
             TRIES.len() + REFUSALS.len()
         );
         assert!(text.contains("audit verify"));
+        assert!(text.contains("curl http://127.0.0.1:6433/metrics"));
     }
 
     #[test]

@@ -37,7 +37,8 @@ pub struct Options {
     /// Port of 127.0.0.1 that the gateway listens on; 0 takes a free one.
     #[arg(long, default_value_t = 6432)]
     pub port: u16,
-    /// Print one line of JSON with host, port, database and people once it is ready, and nothing else.
+    /// Print one line of JSON with host, port, database, people and the address of its pages once it is ready, and
+    /// nothing else.
     #[arg(long)]
     pub json: bool,
 }
@@ -60,6 +61,9 @@ const PEOPLE: [Person; 3] = [
 pub trait Gateway {
     /// Where its first listener is.
     fn address(&self) -> SocketAddr;
+
+    /// Where it says how it is, if it does.
+    fn http_address(&self) -> Option<SocketAddr>;
 
     /// Ends it: no new sessions, and those there are end as when the program is told to stop.
     fn stop(self) -> impl Future<Output = ()>;
@@ -134,7 +138,8 @@ impl<'a, G: Gateway> Demonstration<'a, G> {
 
     fn announce(&self, options: &Options) -> Result<(), Error> {
         let address = self.gateway.address();
-        let announcement = Announcement { address, people: &self.people, folder: self.folder };
+        let http = self.gateway.http_address();
+        let announcement = Announcement { address, http, people: &self.people, folder: self.folder };
         if options.json { print(&format!("{}\n", announcement.to_json())) } else { print(&announcement.to_string()) }
     }
 }
