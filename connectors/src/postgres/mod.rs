@@ -19,6 +19,7 @@ mod handshake;
 mod lease;
 mod persona;
 mod pool;
+mod portions;
 mod settings;
 pub mod shadow;
 #[cfg(test)]

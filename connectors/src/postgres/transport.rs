@@ -23,6 +23,7 @@ use tokio_rustls::TlsConnector;
 use x509_parser::oid_registry;
 
 use super::config::{Child, Config};
+use super::portions::Portions;
 use crate::backends::SettingProblem;
 
 /// A server that vanishes without a word is noticed after this long idle, plus three unanswered probes.
@@ -95,10 +96,10 @@ async fn open_network(host: &str, port: u16, tls: Option<&(TlsConnector, ServerN
         TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL).with_retries(KEEPALIVE_PROBES);
     SockRef::from(&tcp).set_tcp_keepalive(&keepalive)?;
     let Some((connector, name)) = tls else {
-        return Ok(Opened { stream: Box::new(tcp), private: false, channel_binding: None, child: None });
+        return Ok(Opened { stream: Box::new(Portions::new(tcp)), private: false, channel_binding: None, child: None });
     };
     request_tls(&mut tcp).await?;
-    let stream = connector.connect(name.clone(), tcp).await?;
+    let stream = connector.connect(name.clone(), Portions::new(tcp)).await?;
     let certificates = stream.get_ref().1.peer_certificates();
     let channel_binding = certificates.and_then(|chain| chain.first()).and_then(end_point);
     Ok(Opened { stream: Box::new(stream), private: true, channel_binding, child: None })
