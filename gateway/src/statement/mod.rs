@@ -78,6 +78,9 @@ pub struct Limits {
     pub depth_max: usize,
     /// Deepest nesting of comments. Deeper ones are refused (54001). Default 32.
     pub comment_depth_max: usize,
+    /// Most words, constants and signs in one message: a list of 100000 numbers has twice as many. More are refused
+    /// (54000). Default 250000.
+    pub tokens_max: usize,
     /// Most operators in one message. More are refused (54001). Default 10000.
     pub operators_max: usize,
     /// Most parameters of one statement. More are refused (54000). Default 32767.
@@ -95,6 +98,7 @@ impl Default for Limits {
             statement_bytes_max: 1024 * 1024,
             depth_max: DEPTH_MAX,
             comment_depth_max: 32,
+            tokens_max: 250_000,
             operators_max: 10_000,
             parameters_max: 32_767,
             statements_max: 100,
@@ -110,6 +114,7 @@ impl Limits {
         Self {
             statement_bytes_max: usize::MAX,
             depth_max: DEPTH_MAX * 6,
+            tokens_max: own.tokens_max * 8,
             operators_max: own.operators_max * 4,
             effort: 16,
             ..own
@@ -454,6 +459,11 @@ impl Error {
 
     fn too_long(most: usize) -> Self {
         Self::new("54000", format!("statement is too long (the limit is {most} bytes)"))
+    }
+
+    fn too_many_tokens(most: usize) -> Self {
+        Self::new("54000", format!("statement is too long (the limit is {most} words, constants and signs)"))
+            .hint("Give long lists as one parameter: column = ANY ($1).")
     }
 
     fn zero_byte() -> Self {

@@ -16,6 +16,8 @@ pub(super) struct Shape {
     pub(super) words: usize,
     /// How deep parentheses, brackets and CASE nest.
     pub(super) depth: usize,
+    /// Everything between blanks that is read by itself.
+    tokens: usize,
 }
 
 /// Checks the caps.
@@ -41,6 +43,7 @@ struct Scanner<'a> {
 impl Scanner<'_> {
     fn run(&mut self, limits: &Limits) -> Result<(), Error> {
         while let Some(byte) = self.peek(0) {
+            self.token(byte, limits)?;
             match byte {
                 b'\'' => self.quoted(b'\'', self.follows_escape_prefix()),
                 b'"' => self.quoted(b'"', false),
@@ -61,6 +64,7 @@ impl Scanner<'_> {
                     self.depth = self.depth.saturating_sub(1);
                 }
                 b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => self.word(limits)?,
+                b'0'..=b'9' => self.number(),
                 b'+' | b'-' | b'*' | b'/' | b'<' | b'>' | b'=' | b'~' | b'!' | b'@' | b'#' | b'%' | b'^' | b'&'
                 | b'|' | b'`' | b'?' | b':' | b'.' => {
                     self.at += 1;
@@ -74,6 +78,18 @@ impl Scanner<'_> {
 
     fn peek(&self, ahead: usize) -> Option<u8> {
         self.bytes.get(self.at + ahead).copied()
+    }
+
+    /// Each takes memory many times its length once it is parsed.
+    fn token(&mut self, first: u8, limits: &Limits) -> Result<(), Error> {
+        self.shape.tokens += usize::from(!first.is_ascii_whitespace());
+        if self.shape.tokens > limits.tokens_max { Err(Error::too_many_tokens(limits.tokens_max)) } else { Ok(()) }
+    }
+
+    fn number(&mut self) {
+        while self.peek(0).is_some_and(|byte| byte.is_ascii_digit()) {
+            self.at += 1;
+        }
     }
 
     fn operator(&mut self, limits: &Limits) -> Result<(), Error> {
@@ -230,5 +246,16 @@ mod tests {
             assert!(refusal(&format!("SELECT a{}", chained.repeat(100_000))).is_some(), "{chained}");
         }
         assert!(refusal("SELECT '\0'").is_some());
+    }
+
+    #[test]
+    fn what_is_read_by_itself_is_counted() {
+        let list = |length: usize| format!("SELECT a IN (1{}) /* a, b */ FROM t", ", 22".repeat(length));
+        assert_eq!(scan(&list(0), &Limits::default()).unwrap().tokens, 9);
+        assert_eq!(scan(&list(100), &Limits::default()).unwrap().tokens, 209);
+        assert_eq!(refusal(&list(100_000)), None);
+        let most = "statement is too long (the limit is 250000 words, constants and signs)";
+        assert_eq!(refusal(&list(130_000)).as_deref(), Some(most));
+        assert_eq!(refusal(&format!("VALUES (1){}", ",(1)".repeat(100_000))).as_deref(), Some(most));
     }
 }
