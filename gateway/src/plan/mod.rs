@@ -330,6 +330,11 @@ impl Error {
         Self::new("0A000", "the gateway cannot pass this statement on word for word")
     }
 
+    fn too_much_governed() -> Self {
+        Self::new("54001", "statement is too complex with the filters and masks of the tables it names")
+            .hint("Name tables fewer times: a WITH query can be named again and again.")
+    }
+
     fn too_many_columns() -> Self {
         Self::new("54001", "too many columns in one statement").hint("Name fewer columns, or in fewer subqueries.")
     }

@@ -220,6 +220,14 @@ fn cases() {
     assert!(text == out, "{CASES} says otherwise; UPDATE=1 writes what is so, for review\n{out}");
 }
 
+/// What a client wrote is within the limits, and what would be sent is not.
+#[test]
+fn what_grows_too_large_by_its_filters_is_told_so() {
+    let text = format!("SELECT coalesce({})", vec!["(SELECT max(id) FROM a.fct)"; 5_000].join(", "));
+    let said = said(&world(), &text, &governance(&["filter a.fct: region = 'WEST'"]));
+    assert!(said.starts_with("54001: statement is too complex with the filters and masks"), "{said:.200}");
+}
+
 /// A parts of a FROM clause over the tables of the world.
 fn sources() -> impl Strategy<Value = String> {
     let table = prop::sample::select(vec![
