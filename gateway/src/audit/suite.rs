@@ -165,6 +165,9 @@ impl Case {
     }
 }
 
+/// How long the reader of standard output may take; as no test waits for it but one, long enough for a busy machine.
+const READER_WAIT_MAX: Duration = Duration::from_secs(2);
+
 fn sink(kind: &str, medium: &Medium, head: &Medium) -> Box<dyn Sink> {
     let sealer = Sealer::new(None);
     match kind {
@@ -177,7 +180,7 @@ fn sink(kind: &str, medium: &Medium, head: &Medium) -> Box<dyn Sink> {
         )),
         "stdout" => {
             let pipe = Pipe { medium: medium.clone(), failing: false };
-            Box::new(WriterSink::start(Box::new(pipe), sealer, Duration::from_millis(50)).unwrap())
+            Box::new(WriterSink::start(Box::new(pipe), sealer, READER_WAIT_MAX).unwrap())
         }
         other => panic!("no case for the sink {other}"),
     }
@@ -346,10 +349,13 @@ fn a_reader_that_stops_reading_holds_nobody_up_for_long() {
     assert!(error.detail().unwrap().contains("did not take the record in time"), "{error:?}");
     let again = std::time::Instant::now();
     case.audit.open(sample("s2", "SELECT 1")).unwrap_err();
-    assert!(again.elapsed() < Duration::from_millis(40), "it waits for the reader once, not each time");
+    assert!(again.elapsed() < READER_WAIT_MAX, "it waits for the reader once, not each time");
     case.medium.stuck.store(false, Ordering::SeqCst);
-    std::thread::sleep(Duration::from_millis(50));
-    case.audit.note(sample("s3", "SELECT 1"), ok(0)).unwrap();
+    let written = (0..100).any(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        case.audit.note(sample("s3", "SELECT 1"), ok(0)).is_ok()
+    });
+    assert!(written, "the reader is back");
     case.assert_intact();
 }
 
