@@ -71,6 +71,8 @@ pub struct Bind {
     pub parameters: Vec<Option<Bytes>>,
     /// How each result column is wanted: none for all text, one for all, or one each.
     pub result_formats: Vec<Format>,
+    /// Whether the client keeps the statement, to run it again.
+    pub kept: bool,
 }
 
 /// Types of a query, as PostgreSQL frames to be relayed.

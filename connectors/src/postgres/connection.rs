@@ -9,6 +9,7 @@
 //! <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY>
 
 mod attempts;
+mod named;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use postgres_protocol::IsNull;
 use postgres_protocol::message::backend::{self, DataRowBody, Message};
 use postgres_protocol::message::frontend;
 
+use self::named::{Named, Sent};
 use super::frames::{Frames, server_message};
 use super::handshake::Greeting;
 use super::persona::{Assumed, Persona};
@@ -49,6 +51,8 @@ pub(crate) struct Connection {
     copying: Option<Copying>,
     /// Whether a cursor may be open that outlives its transaction.
     holds_cursors: bool,
+    /// Statements that stay prepared.
+    named: Named,
     /// What holds on this session, whatever is asked of it.
     guards: Arc<Guards>,
     /// Whom the server serves, and what is set; none until [`Connection::assume`].
@@ -109,6 +113,7 @@ impl Connection {
             tag: String::new(),
             copying: None,
             holds_cursors: false,
+            named: Named::default(),
             guards,
             assumed: None,
             opened_at: Instant::now(),
@@ -140,6 +145,7 @@ impl Connection {
         if self.assumed.take().is_some() {
             steps.push(Step { alone: true, ..Step::new("DISCARD ALL") });
             self.holds_cursors = false;
+            self.named.clear();
         }
         let becoming = persona.statement().map(|statement| {
             steps.push(Step::new(statement));
@@ -267,15 +273,33 @@ impl Connection {
     /// Sends a query: one write, and the answer is read by [`Connection::next`].
     pub(crate) async fn start(&mut self, query: &Query, bind: &Bind) -> Result<(), Error> {
         self.must_be_idle()?;
-        self.build(|out| {
-            frontend::parse("", &query.text, query.parameter_types.iter().copied(), out)?;
+        // What a roll-back may undo is none of what a statement that stays should be read under.
+        let settled = self.assumed.as_ref().is_some_and(|assumed| !assumed.uncertain);
+        let sent = match bind.kept && settled && query.gives == Gives::Rows {
+            true => self.named.send(query),
+            false => Sent::Whole(String::new()),
+        };
+        let closing = self.named.closing();
+        let built = self.build(|out| {
+            closing.iter().try_for_each(|name| frontend::close(b'S', name, out))?;
+            let name = match &sent {
+                Sent::Whole(name) => {
+                    frontend::parse(name, &query.text, query.parameter_types.iter().copied(), out)?;
+                    name
+                }
+                Sent::ByName(name) => name,
+            };
             let formats = bind.parameter_formats.iter().copied().map(code);
-            write_bind(formats, &bind.parameters, bind.result_formats.iter().copied().map(code), out)?;
+            write_bind(name, formats, &bind.parameters, bind.result_formats.iter().copied().map(code), out)?;
             frontend::describe(b'P', "", out)?;
             frontend::execute("", 0, out)?;
             frontend::sync(out);
             Ok(())
-        })?;
+        });
+        if let Err(error) = built {
+            self.named.not_sent(closing);
+            return Err(error);
+        }
         self.holds_cursors |= query.gives == Gives::HeldCursor;
         self.send(1).await?;
         self.copying = (query.gives == Gives::Copy).then_some(Copying::Asked);
@@ -340,7 +364,7 @@ impl Connection {
         self.build(|out| {
             for (place, step) in steps.iter().enumerate() {
                 frontend::parse("", &step.text, [], out)?;
-                write_bind([], &step.parameters, [], out)?;
+                write_bind("", [], &step.parameters, [], out)?;
                 frontend::execute("", 0, out)?;
                 if step.alone || place + 1 == steps.len() {
                     frontend::sync(out);
@@ -395,6 +419,7 @@ impl Connection {
             .keys()
             .filter(|name| !wanted.0.contains_key(*name))
             .map(|name| (name.as_str(), guards.value(name)));
+        self.named.give_up();
         let steps: Vec<Step> = Step::set(changed.chain(dropped)).into_iter().collect();
         self.run(&steps, &mut |_, _| Ok(())).await.map_err(|failed| failed.error)?;
         let open = self.status != TransactionStatus::Idle;
@@ -465,7 +490,11 @@ impl Connection {
     /// What one frame means. Rows are not for here.
     fn take(&mut self, tag: u8, frame: BytesMut) -> Result<Option<Batch>, Error> {
         match tag {
-            backend::PARSE_COMPLETE_TAG | backend::BIND_COMPLETE_TAG | backend::NO_DATA_TAG => return Ok(None),
+            backend::PARSE_COMPLETE_TAG => {
+                self.named.parsed();
+                return Ok(None);
+            }
+            backend::BIND_COMPLETE_TAG | backend::CLOSE_COMPLETE_TAG | backend::NO_DATA_TAG => return Ok(None),
             backend::ROW_DESCRIPTION_TAG => return Ok(Some(Batch::Fields(frame.freeze()))),
             backend::COPY_OUT_RESPONSE_TAG if self.copying == Some(Copying::Asked) => {
                 self.copying = Some(Copying::Under);
@@ -495,6 +524,7 @@ impl Connection {
                 if matches!(message.severity.as_str(), "FATAL" | "PANIC") {
                     return Err(self.lost(message.message));
                 }
+                self.named.failed();
                 self.failure = Some(message);
                 Ok(None)
             }
@@ -514,6 +544,7 @@ impl Connection {
             _ => return Err(self.breach("an unknown transaction status")),
         };
         self.owed = self.owed.checked_sub(1).ok_or_else(|| self.breach("it is ready although nothing was asked"))?;
+        self.named.ended();
         match self.failure.take() {
             Some(message) => Err(Error::Server(message)),
             None => Ok(Batch::Done { tag: std::mem::take(&mut self.tag) }),
@@ -630,6 +661,7 @@ fn code(format: Format) -> i16 {
 }
 
 fn write_bind(
+    statement: &str,
     formats: impl IntoIterator<Item = i16>,
     values: &[Option<Bytes>],
     result_formats: impl IntoIterator<Item = i16>,
@@ -644,7 +676,7 @@ fn write_bind(
             None => IsNull::Yes,
         })
     };
-    frontend::bind("", "", formats, values, write, result_formats, out).map_err(|error| match error {
+    frontend::bind("", statement, formats, values, write, result_formats, out).map_err(|error| match error {
         frontend::BindError::Conversion(error) => std::io::Error::other(error),
         frontend::BindError::Serialization(error) => error,
     })

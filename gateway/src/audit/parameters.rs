@@ -140,7 +140,7 @@ mod tests {
 
     fn bind(format: Format, values: &[Option<&'static [u8]>]) -> Bind {
         let parameters = values.iter().map(|value| value.map(Bytes::from_static)).collect();
-        Bind { parameter_formats: vec![format], parameters, result_formats: Vec::new() }
+        Bind { parameter_formats: vec![format], parameters, ..Bind::default() }
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl Session<Ready> {
         if !prepared.takes(execute) {
             return Err(Error::ArgumentCount { statement: execute.name.clone(), required, supplied });
         }
-        let mut bind = Bind { result_formats: outer.bind.result_formats.clone(), ..Bind::default() };
+        let mut bind = Bind { result_formats: outer.bind.result_formats.clone(), kept: true, ..Bind::default() };
         let mut types = prepared.parameter_types.to_vec();
         types.resize(required, 0);
         for (place, (argument, declared)) in execute.arguments.iter().zip(types.iter_mut()).enumerate() {

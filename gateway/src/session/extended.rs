@@ -81,6 +81,7 @@ impl Session<Ready> {
     async fn bind(&mut self, message: wire::Bind) -> Result<(), Failure> {
         let wire::Bind { portal: name, statement, parameter_formats, parameters, result_formats } = message;
         let prepared = self.state.statements.find(&statement)?;
+        let is_named = !statement.is_empty();
         check_counts(&prepared, statement, &parameter_formats, parameters.len())?;
         match &prepared.statement {
             Some(statement) => self.allowed_now(statement)?,
@@ -90,6 +91,7 @@ impl Session<Ready> {
             parameter_formats: formats(&parameter_formats)?,
             parameters,
             result_formats: formats(&result_formats)?,
+            kept: is_named,
         };
         if name.is_empty() {
             self.close_portal("").await?;

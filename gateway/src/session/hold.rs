@@ -372,7 +372,7 @@ mod tests {
 
     fn bound(types: &[u32], formats: &[Format], values: &[Option<&str>]) -> String {
         let parameters: Vec<_> = values.iter().map(|value| value.map(|value| value.to_owned().into())).collect();
-        let bind = Bind { parameter_formats: formats.to_vec(), parameters, result_formats: Vec::new() };
+        let bind = Bind { parameter_formats: formats.to_vec(), parameters, ..Bind::default() };
         super::parameters(types, &bind, &SessionSettings::default())
     }
 

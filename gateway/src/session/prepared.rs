@@ -133,7 +133,7 @@ impl Portal {
     fn bytes(&self) -> usize {
         match &self.state {
             PortalState::Fresh => {
-                let Bind { parameters, parameter_formats, result_formats } = &self.bind;
+                let Bind { parameters, parameter_formats, result_formats, kept: _ } = &self.bind;
                 let formats = size_of_val(parameter_formats.as_slice()) + size_of_val(result_formats.as_slice());
                 let values: usize = parameters.iter().flatten().map(Bytes::len).sum();
                 values + size_of_val(parameters.as_slice()) + formats

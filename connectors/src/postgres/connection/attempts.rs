@@ -14,7 +14,7 @@ impl Connection {
         self.build(|out| {
             for text in texts {
                 frontend::parse("", text, [], out)?;
-                write_bind([], &[], [], out)?;
+                write_bind("", [], &[], [], out)?;
                 frontend::execute("", 0, out)?;
                 frontend::sync(out);
                 syncs += 1;

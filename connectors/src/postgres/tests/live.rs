@@ -272,6 +272,7 @@ async fn describe_and_binary_results() {
         parameter_formats: vec![Format::Binary],
         parameters: vec![Some(vec![0, 0, 0, 3].into())],
         result_formats: vec![Format::Binary],
+        ..Bind::default()
     };
     lease.start_query(&text, &bind).await.unwrap();
     let Batch::Fields(fields) = lease.next().await.unwrap() else { panic!() };
@@ -279,6 +280,55 @@ async fn describe_and_binary_results() {
     let Batch::Rows { frames, rows: 1 } = lease.next().await.unwrap() else { panic!() };
     assert_eq!(&frames[7..15], [0, 0, 0, 4, 0, 0, 0, 3]);
     assert!(matches!(lease.next().await.unwrap(), Batch::Done { tag } if tag == "SELECT 1"));
+}
+
+/// Runs a statement that the client keeps: its rows, or the error's code.
+async fn again(lease: &mut PostgresLease, text: &str) -> Result<u64, String> {
+    let code = |error| match error {
+        Error::Server(message) => message.code,
+        other => other.to_string(),
+    };
+    lease.start_query(&query(text), &Bind { kept: true, ..Bind::default() }).await.map_err(code)?;
+    let mut found = 0;
+    loop {
+        match lease.next().await.map_err(code)? {
+            Batch::Rows { rows, .. } => found += rows,
+            Batch::Done { .. } => return Ok(found),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_client_keeps_stays_prepared_with_the_server() {
+    const PREPARED: &str = "SELECT coalesce(string_agg(name || ' ' || generic_plans + custom_plans, ', '), '') \
+        FROM pg_catalog.pg_prepared_statements";
+    cluster().sql("CREATE TABLE public.changing (a int); GRANT SELECT ON public.changing TO PUBLIC");
+    let source = impersonating();
+    let mut lease = checkout(&source, "alice").await.unwrap();
+    let text = "SELECT * FROM public.changing";
+    for _ in 0..3 {
+        assert_eq!(again(&mut lease, text).await, Ok(0));
+    }
+    assert_eq!(value(&mut lease, PREPARED).await, "passgate_1 3");
+    // The table changes under it: as on a connection of one's own that is told, and the next run reads it anew.
+    cluster().sql("ALTER TABLE public.changing ADD COLUMN b int");
+    assert_eq!(again(&mut lease, text).await, Err("0A000".to_owned()));
+    assert_eq!(again(&mut lease, text).await, Ok(0));
+    assert_eq!(value(&mut lease, PREPARED).await, "passgate_2 1");
+    // What cannot be parsed is not there, and what fails when it runs does not stay.
+    assert_eq!(again(&mut lease, "SELECT nope").await, Err("42703".to_owned()));
+    assert_eq!(
+        again(&mut lease, "SELECT 1 / (count(*) - count(*)) FROM public.changing").await,
+        Err("22012".to_owned())
+    );
+    assert_eq!(value(&mut lease, PREPARED).await, "passgate_2 1");
+    // Under other settings it is read anew.
+    let settings = SessionSettings::from_iter([("datestyle".to_owned(), "German".to_owned())]);
+    lease.apply(&settings).await.unwrap();
+    assert_eq!(again(&mut lease, text).await, Ok(0));
+    assert_eq!(value(&mut lease, PREPARED).await, "passgate_5 1");
+    cluster().sql("DROP TABLE public.changing");
 }
 
 #[tokio::test]
