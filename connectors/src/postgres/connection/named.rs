@@ -16,12 +16,12 @@ const TEXT_BYTES_MAX: usize = 16 << 10;
 /// The statements of a connection.
 #[derive(Default)]
 pub(super) struct Named {
+    /// The one that was used last stands last.
     kept: Vec<Kept>,
     /// Names that the server is to forget.
     closing: Vec<String>,
-    /// How many were made, and used.
+    /// How many were made.
     made: u64,
-    used: u64,
     /// The one that is under way.
     running: Option<String>,
 }
@@ -30,7 +30,6 @@ struct Kept {
     text: String,
     parameter_types: Vec<u32>,
     name: String,
-    used: u64,
     /// Whether the server has it.
     parsed: bool,
 }
@@ -50,23 +49,22 @@ impl Named {
         if query.text.len() > TEXT_BYTES_MAX {
             return Sent::Whole(String::new());
         }
-        self.used += 1;
-        let used = self.used;
-        let same = |kept: &&mut Kept| kept.text == query.text && kept.parameter_types == query.parameter_types;
-        if let Some(kept) = self.kept.iter_mut().find(same) {
-            kept.used = used;
-            self.running = Some(kept.name.clone());
-            return if kept.parsed { Sent::ByName(kept.name.clone()) } else { Sent::Whole(kept.name.clone()) };
+        let same = |kept: &Kept| kept.text == query.text && kept.parameter_types == query.parameter_types;
+        if let Some(at) = self.kept.iter().position(same) {
+            let kept = self.kept.remove(at);
+            let name = kept.name.clone();
+            self.running = Some(name.clone());
+            let sent = if kept.parsed { Sent::ByName(name) } else { Sent::Whole(name) };
+            self.kept.push(kept);
+            return sent;
         }
-        if self.kept.len() >= KEPT_MAX
-            && let Some(oldest) = (0..self.kept.len()).min_by_key(|at| self.kept.get(*at).map(|kept| kept.used))
-        {
-            self.closing.push(self.kept.swap_remove(oldest).name);
+        if self.kept.len() >= KEPT_MAX {
+            self.closing.push(self.kept.remove(0).name);
         }
         self.made += 1;
         let name = format!("passgate_{}", self.made);
         let (text, parameter_types) = (query.text.clone(), query.parameter_types.clone());
-        self.kept.push(Kept { text, parameter_types, name: name.clone(), used, parsed: false });
+        self.kept.push(Kept { text, parameter_types, name: name.clone(), parsed: false });
         self.running = Some(name.clone());
         Sent::Whole(name)
     }
