@@ -30,15 +30,12 @@ pub(super) fn tokens_read(tokens: &[TokenWithSpan]) -> usize {
         match &token.token {
             Token::LParen => {
                 let run = after.iter().take_while(|token| token.token == Token::LParen).count();
-                let (inner, behind) = after.split_at(run);
-                if behind.first().is_some_and(begins_query) {
-                    // The parser begins anew at each parenthesis of the run: the second is read twice, and so on.
-                    open.extend((1..=run + 1).map(|place| times.saturating_mul(place)));
-                } else {
-                    open.extend(std::iter::repeat_n(times, run + 1));
-                }
-                read = inner.iter().fold(read, |read, _| read.saturating_add(times));
-                rest = behind;
+                rest = after.split_at(run).1;
+                let begins_query = rest.first().is_some_and(begins_query);
+                // The parser begins anew at each parenthesis of the run: the second is read twice, and so on.
+                let again = |place| if begins_query { times.saturating_mul(place) } else { times };
+                open.extend((1..=run + 1).map(again));
+                read = read.saturating_add(times.saturating_mul(run));
             }
             Token::RParen => drop(open.pop()),
             _ => {}
