@@ -12,7 +12,7 @@
 //! and whoever can write the file but does not know the key cannot make a chain that holds. The first line follows a
 //! hash of zeros. This file is pure: the same bytes go in for writing, for verifying and for a fuzzer.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::str::FromStr;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -30,7 +30,7 @@ pub struct Hash([u8; 32]);
 
 impl fmt::Display for Hash {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+        formatter.write_str(str::from_utf8(&self.to_hex()).unwrap_or_default())
     }
 }
 
@@ -56,10 +56,14 @@ impl Hash {
         Some(Self(bytes))
     }
 
-    fn push_hex(&self, out: &mut Vec<u8>) {
+    fn to_hex(self) -> [u8; HEX_LENGTH] {
         const DIGITS: [u8; 16] = *b"0123456789abcdef";
         let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
-        out.extend(self.0.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
+        let mut hex = [0; HEX_LENGTH];
+        for (pair, byte) in hex.as_chunks_mut::<2>().0.iter_mut().zip(self.0) {
+            *pair = [digit(byte >> 4), digit(byte & 15)];
+        }
+        hex
     }
 }
 
@@ -141,11 +145,11 @@ impl Sealer {
         out.extend_from_slice(SEQUENCE);
         out.extend_from_slice(sequence.to_string().as_bytes());
         out.extend_from_slice(PREVIOUS);
-        last.hash.push_hex(out);
+        out.extend_from_slice(&last.hash.to_hex());
         out.push(b'"');
         let hash = self.hash(&last.hash, out.get(start..).unwrap_or_default());
         out.extend_from_slice(HASH);
-        hash.push_hex(out);
+        out.extend_from_slice(&hash.to_hex());
         out.extend_from_slice(b"\"}\n");
         Link { sequence, hash }
     }
@@ -193,10 +197,7 @@ fn trailing_number(bytes: &[u8]) -> Option<u64> {
 
 /// The SHA-256 of a text, for a record that holds only its beginning.
 pub(super) fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().fold(String::with_capacity(HEX_LENGTH), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    Hash(Sha256::digest(text.as_bytes()).into()).to_string()
 }
 
 #[cfg(test)]

@@ -4,9 +4,13 @@
 //! of fixed width, written in place after each append with a single write. It carries its own hash, keyed as the chain
 //! is, so a half-written head is noticed and, with a key, a forged one too.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::chain::{Hash, Link, Malformed, Sealer};
+
+/// Room for a head.
+const LINE_BYTES: usize = 384;
 
 const MARK: &str = "passgate-audit-head-1";
 
@@ -32,12 +36,16 @@ impl Head {
     /// The head as a line, always of the same width.
     pub(super) fn write(&self, sealer: &Sealer) -> String {
         let Self { after, last, bytes } = self;
-        let text = format!(
+        let mut line = String::with_capacity(LINE_BYTES);
+        // Into a string nothing fails to be written.
+        let _ = write!(
+            line,
             "{MARK} after={:020}:{} last={:020}:{} bytes={bytes:020}",
             after.sequence, after.hash, last.sequence, last.hash
         );
-        let seal = sealer.hash(&Hash::default(), text.as_bytes());
-        format!("{text} seal={seal}\n")
+        let seal = sealer.hash(&Hash::default(), line.as_bytes());
+        let _ = writeln!(line, " seal={seal}");
+        line
     }
 
     /// Reads a head, and checks that it is whole and, with a key, ours.

@@ -3,20 +3,18 @@
 //! Source: <https://www.postgresql.org/docs/current/sql-syntax-lexical.html>.
 
 use sqlparser::parser::ParserError;
-use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, Whitespace, Word};
+use sqlparser::tokenizer::{Span, Token, TokenWithSpan, Tokenizer, Whitespace, Word};
 
 use super::dialect::BoundedPostgreSql;
 use super::keywords::forget_foreign;
-
-/// As many UESCAPE as one text may have: each is looked up in the text.
-const ESCAPES_MAX: usize = 100;
+use super::lines::Lines;
 
 type Result<T> = std::result::Result<T, ParserError>;
 
 /// The tokens of a text, without blanks and comments.
-pub(super) fn tokens(text: &str, dialect: &BoundedPostgreSql) -> Result<Vec<TokenWithSpan>> {
-    let tokens = Tokenizer::new(dialect, text).tokenize_with_location()?;
-    let mut reader = Reader { text, read: Vec::with_capacity(tokens.len()), gap: Gap::None, escapes_left: ESCAPES_MAX };
+pub(super) fn tokens(lines: &Lines<'_>, dialect: &BoundedPostgreSql) -> Result<Vec<TokenWithSpan>> {
+    let tokens = Tokenizer::new(dialect, lines.text()).tokenize_with_location()?;
+    let mut reader = Reader { lines, read: Vec::with_capacity(tokens.len()), gap: Gap::None };
     for token in tokens {
         reader.token(token)?;
     }
@@ -35,10 +33,9 @@ enum Gap {
 }
 
 struct Reader<'a> {
-    text: &'a str,
+    lines: &'a Lines<'a>,
     read: Vec<TokenWithSpan>,
     gap: Gap,
-    escapes_left: usize,
 }
 
 impl Reader<'_> {
@@ -126,12 +123,11 @@ impl Reader<'_> {
         let Token::SingleQuotedString(escape) = &token.token else { return Ok(false) };
         let [.., literal, keyword] = self.read.as_slice() else { return Ok(false) };
         let is_keyword = matches!(&keyword.token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("uescape"));
-        if !is_keyword || self.escapes_left == 0 {
+        if !is_keyword {
             return Ok(false);
         }
-        self.escapes_left -= 1;
         let is_string = matches!(literal.token, Token::UnicodeStringLiteral(_));
-        let written = self.written(literal.span);
+        let written = self.lines.between(literal.span.start, literal.span.end).unwrap_or_default();
         let Some(body) = written.strip_prefix(['u', 'U']).and_then(|body| body.strip_prefix('&')) else {
             return Ok(false);
         };
@@ -155,20 +151,6 @@ impl Reader<'_> {
         self.read.truncate(self.read.len() - 2);
         self.read.push(TokenWithSpan { token: read, span });
         Ok(true)
-    }
-
-    /// The text of a token as it was written.
-    fn written(&self, span: Span) -> &str {
-        let (from, to) = (self.offset(span.start), self.offset(span.end));
-        self.text.get(from..to).unwrap_or_default()
-    }
-
-    fn offset(&self, at: Location) -> usize {
-        let lines = usize::try_from(at.line.saturating_sub(1)).unwrap_or(usize::MAX);
-        let columns = usize::try_from(at.column.saturating_sub(1)).unwrap_or(usize::MAX);
-        let line: usize = self.text.split_inclusive('\n').take(lines).map(str::len).sum();
-        let rest = self.text.get(line..).unwrap_or_default();
-        line + rest.char_indices().nth(columns).map_or(rest.len(), |(index, _)| index)
     }
 }
 

@@ -1,22 +1,43 @@
 //! Where in a text the parser's lines and columns stand.
 //!
-//! Separate because a message of a hundred statements asks for two places of each: the text is read once, not each time.
+//! Separate because some texts ask for many places: the text is read once, not each time.
 
 use sqlparser::tokenizer::Location;
+
+/// How many characters lie between places that are known.
+const STEP: usize = 64;
 
 /// A text, and where its lines begin.
 pub(super) struct Lines<'a> {
     text: &'a str,
-    starts: Vec<usize>,
-    /// Whether a character is a byte.
-    plain: bool,
+    /// How many characters stand before each line.
+    before: Vec<usize>,
+    /// Where each [`STEP`]th character begins; empty where every character is a byte.
+    steps: Vec<usize>,
 }
 
 impl<'a> Lines<'a> {
     /// Of this text.
     pub(super) fn of(text: &'a str) -> Self {
-        let ends = text.match_indices('\n').map(|(at, _)| at + 1);
-        Self { text, starts: std::iter::once(0).chain(ends).collect(), plain: text.is_ascii() }
+        let (mut before, mut steps) = (vec![0], Vec::new());
+        if text.is_ascii() {
+            before.extend(text.match_indices('\n').map(|(at, _)| at + 1));
+        } else {
+            for (character, (at, value)) in text.char_indices().enumerate() {
+                if character % STEP == 0 {
+                    steps.push(at);
+                }
+                if value == '\n' {
+                    before.push(character + 1);
+                }
+            }
+        }
+        Self { text, before, steps }
+    }
+
+    /// The whole of it.
+    pub(super) fn text(&self) -> &'a str {
+        self.text
     }
 
     /// What stands from one place to another.
@@ -24,15 +45,21 @@ impl<'a> Lines<'a> {
         self.text.get(self.offset(from)..self.offset(to))
     }
 
+    /// How many characters stand before a place.
+    pub(super) fn characters_before(&self, at: Location) -> usize {
+        let from_zero = |number: u64| usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
+        let before = self.before.get(from_zero(at.line)).copied();
+        before.map_or(usize::MAX, |before| before.saturating_add(from_zero(at.column)))
+    }
+
     fn offset(&self, at: Location) -> usize {
-        let line = usize::try_from(at.line).unwrap_or(1).saturating_sub(1);
-        let start = self.starts.get(line).copied().unwrap_or(self.text.len());
-        let column = usize::try_from(at.column).unwrap_or(1).saturating_sub(1);
-        if self.plain {
-            return start.saturating_add(column).min(self.text.len());
+        let character = self.characters_before(at);
+        if self.steps.is_empty() {
+            return character.min(self.text.len());
         }
-        let rest = self.text.get(start..).unwrap_or_default();
-        start + rest.char_indices().nth(column).map_or(rest.len(), |(index, _)| index)
+        let Some(step) = self.steps.get(character / STEP).copied() else { return self.text.len() };
+        let rest = self.text.get(step..).unwrap_or_default();
+        step + rest.char_indices().nth(character % STEP).map_or(rest.len(), |(index, _)| index)
     }
 }
 
@@ -46,7 +73,13 @@ mod tests {
             let found = Lines::of(text).between(Location { line: 2, column: 2 }, Location { line: 2, column: 4 });
             assert_eq!(found, Some(expected));
         }
+        let long = format!("{}\n{}bçd", "é".repeat(STEP), "é".repeat(3 * STEP - 2));
+        let column = 3 * STEP as u64;
+        let found = Lines::of(&long).between(Location { line: 2, column }, Location { line: 2, column: column + 2 });
+        assert_eq!(found, Some("çd"));
         let beyond = Location { line: 9, column: 9 };
-        assert_eq!(Lines::of("ab").between(Location { line: 1, column: 2 }, beyond), Some("b"));
+        for (text, expected) in [("ab", "b"), ("aç", "ç")] {
+            assert_eq!(Lines::of(text).between(Location { line: 1, column: 2 }, beyond), Some(expected));
+        }
     }
 }

@@ -354,7 +354,8 @@ fn parse_bounded(text: &str, limits: &Limits) -> Result<Vec<Statement>, Error> {
         true => Error::too_tangled(),
         false => Error::from_parser(error, limits),
     };
-    let tokens = rephrase::rephrase(lexical::tokens(text, &dialect).map_err(refused)?);
+    let lines = Lines::of(text);
+    let tokens = rephrase::rephrase(lexical::tokens(&lines, &dialect).map_err(refused)?);
     if attempts::tokens_read(&tokens) > attempts::most(&tokens, limits.effort) {
         return Err(Error::too_tangled());
     }
@@ -364,25 +365,29 @@ fn parse_bounded(text: &str, limits: &Limits) -> Result<Vec<Statement>, Error> {
     if written.len() > limits.statements_max {
         return Err(Error::too_many_statements(limits.statements_max));
     }
-    let lines = Lines::of(text);
     match written.as_slice() {
-        [single] => Ok(vec![Statement { text: text.into(), ..understand(text, &lines, single, limits)? }]),
-        several => several.iter().map(|written| understand(text, &lines, written, limits)).collect(),
+        [single] => Ok(vec![understand(single, text, &lines, limits)?]),
+        several => several.iter().map(|each| understand(each, own_text(each, &lines), &lines, limits)).collect(),
     }
 }
 
-/// A statement of this text, with the part of it that it takes up.
-fn understand(text: &str, lines: &Lines<'_>, written: &Written, limits: &Limits) -> Result<Statement, Error> {
+/// The part of a text that a statement takes up.
+fn own_text<'a>(written: &Written, lines: &Lines<'a>) -> &'a str {
+    lines.between(written.from, written.to).map_or(lines.text(), str::trim_end)
+}
+
+/// A statement, with the text that is its own.
+fn understand(written: &Written, text: &str, lines: &Lines<'_>, limits: &Limits) -> Result<Statement, Error> {
     let mut lowering = Lowering::new(limits.depth_max, limits.parameters_max);
     let kind = match &written.command {
         // What is prepared counts its parameters for itself.
         Command::Prepare { name, types, statement } => {
-            session::prepare(name, types, understand(text, lines, statement, limits)?, place(written.from))?
+            let prepared = understand(statement, own_text(statement, lines), lines, limits)?;
+            session::prepare(name, types, prepared, place(written.from))?
         }
         command => session::classify(command, &mut lowering, place(written.from))?,
     };
-    let text = lines.between(written.from, written.to).map_or(text, str::trim_end).into();
-    Ok(Statement { kind, text, parameters: lowering.parameters, writes: lowering.writes })
+    Ok(Statement { kind, text: text.into(), parameters: lowering.parameters, writes: lowering.writes })
 }
 
 fn place(at: Location) -> Place {

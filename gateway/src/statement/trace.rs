@@ -6,10 +6,11 @@
 //!
 //! Separate from the printer, which would otherwise have to keep places for every statement, for the few that fail.
 
-use sqlparser::tokenizer::{Location, Token};
+use sqlparser::tokenizer::Token;
 
 use super::dialect::BoundedPostgreSql;
 use super::lexical;
+use super::lines::Lines;
 
 /// Words on either side that are compared.
 const AROUND: usize = 32;
@@ -46,8 +47,8 @@ fn alike<'w>(ran: impl Iterator<Item = &'w Word>, sent: impl Iterator<Item = &'w
 
 /// The words of a text in order, without parentheses: the printer adds some.
 fn words(text: &str) -> Option<Vec<Word>> {
-    let tokens = lexical::tokens(text, &BoundedPostgreSql::for_text(text, 1)).ok()?;
-    let mut lines = Lines::of(text);
+    let lines = Lines::of(text);
+    let tokens = lexical::tokens(&lines, &BoundedPostgreSql::for_text(text, 1)).ok()?;
     let mut words: Vec<Word> = Vec::with_capacity(tokens.len());
     let (mut after_name, mut in_path) = (false, false);
     for token in tokens {
@@ -65,38 +66,14 @@ fn words(text: &str) -> Option<Vec<Word>> {
         let continues = std::mem::take(&mut in_path);
         match (key, words.last_mut()) {
             (Some(key), Some(path)) if continues => path.key = key,
-            (Some(key), _) => words.push(Word { key, at: lines.character(token.span.start)? }),
+            (Some(key), _) => {
+                let before = u32::try_from(lines.characters_before(token.span.start)).ok()?;
+                words.push(Word { key, at: before.checked_add(1)? });
+            }
             (None, _) => {}
         }
     }
     Some(words)
-}
-
-/// Where the lines of a text begin, read along with it.
-struct Lines<'t> {
-    rest: std::str::SplitInclusive<'t, char>,
-    /// The line that was reached.
-    line: u64,
-    /// How many characters stand before it.
-    before: u32,
-    /// How many it has.
-    characters: u32,
-}
-
-impl<'t> Lines<'t> {
-    fn of(text: &'t str) -> Self {
-        Self { rest: text.split_inclusive('\n'), line: 0, before: 0, characters: 0 }
-    }
-
-    /// Which character of the text stands at a place, from 1; places come in order.
-    fn character(&mut self, place: Location) -> Option<u32> {
-        while self.line < place.line {
-            self.before = self.before.checked_add(self.characters)?;
-            self.characters = u32::try_from(self.rest.next()?.chars().count()).ok()?;
-            self.line += 1;
-        }
-        self.before.checked_add(u32::try_from(place.column).ok()?)
-    }
 }
 
 #[cfg(test)]
