@@ -380,7 +380,6 @@ fn names_something(of: &Expression) -> bool {
             part,
             Expression::Column(_)
                 | Expression::EverythingOf(_)
-                | Expression::Parameter(_)
                 | Expression::Query(_)
                 | Expression::Exists(_)
                 | Expression::InQuery { .. }

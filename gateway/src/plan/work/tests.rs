@@ -19,6 +19,7 @@ fn series_are_counted_wherever_they_stand() {
         ("SELECT * FROM generate_series(0, 100000, 10)", 10_001.0),
         ("SELECT * FROM generate_series(1, 2000) a, generate_series(1, 2000) b", 4e6),
         ("SELECT * FROM generate_series(1, 2000) a, generate_series(1, a) b", 4e6),
+        ("SELECT * FROM generate_series(1, 2000) a, generate_series(1, 2000) b WHERE a = $1", 4e6),
         ("SELECT * FROM (SELECT * FROM generate_series(1, 3000) g) q CROSS JOIN generate_series(1, 10) h", 30_000.0),
         ("WITH g AS (SELECT * FROM generate_series(1, 3000)) SELECT 1 FROM g CROSS JOIN g h", 9e6),
         ("SELECT * FROM generate_series(1, 3000) a JOIN generate_series(1, 2000) b ON a = b", 3_000.0),
