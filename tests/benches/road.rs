@@ -173,7 +173,8 @@ impl Scripts {
         let folder = TempDir::new().expect("a folder");
         let scripts = [
             ("known", "SELECT balance FROM accounts WHERE id = 7;\n"),
-            ("new", "\\set id random(1, 100000)\nSELECT balance FROM accounts WHERE id = :id;\n"),
+            ("constants", "\\set id random(1, 100000)\nSELECT balance FROM accounts WHERE id = :id;\n"),
+            ("new", "\\set id random(1, 100000)\nSELECT balance AS b:id FROM accounts WHERE id = :id;\n"),
             ("one", "SELECT 1;\n"),
         ];
         for (name, text) in scripts {
@@ -216,8 +217,9 @@ fn points(target: &Target, scripts: &Scripts, seconds: u64, note: &mut impl FnMu
     let tests = [
         ("known text, 1 client", "known", &["--client=1"][..]),
         ("known text, 64 clients", "known", &["--client=64"]),
+        ("other constants, 64 clients", "constants", &["--client=64"]),
         ("new text, 64 clients", "new", &["--client=64"]),
-        ("prepared, 64 clients", "new", &["--client=64", "--protocol=prepared"]),
+        ("prepared, 64 clients", "constants", &["--client=64", "--protocol=prepared"]),
         ("connect", "one", &["--client=4", "--connect"]),
     ];
     for (test, script, arguments) in tests {
