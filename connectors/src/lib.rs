@@ -30,7 +30,8 @@ pub use metadata::{
 };
 pub use postgres::shadow::{Names, Programs, Script, Shadows, Statement};
 pub use query::{
-    Bind, Control, Description, Format, Gives, Isolation, Query, SessionSettings, TransactionStatus, Witness,
+    Bind, Constant, Control, Description, Format, Gap, Gives, Isolation, Query, SessionSettings, TransactionStatus,
+    Witness,
 };
 pub use rows::{Batch, Error, ServerMessage};
 

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use passgate_policy::Template;
 
 /// A statement in the source's own dialect. Only ever seen inside a `Permitted`.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -19,6 +21,77 @@ pub struct Query {
     pub gives: Gives,
     /// Whether what the server says of it, in errors and notices, may hold values that the person must not learn.
     pub discreet: bool,
+    /// Where parameters stand in the text of a template, in order; of any other query none.
+    pub gaps: Vec<Gap>,
+}
+
+/// A parameter in the text of a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The bytes of the text that it takes up.
+    pub bytes: Range<usize>,
+    /// Which one it is, from 0.
+    pub parameter: usize,
+}
+
+/// A constant as it stands in SQL: a number of digits and at most one point, or a string between quotes. What would be
+/// read differently under any setting of a server, or in any place, is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Constant(Box<str>);
+
+/// The longest constant, in bytes.
+const CONSTANT_BYTES_MAX: usize = 256;
+/// The longest number among them.
+const NUMBER_BYTES_MAX: usize = 18;
+
+impl Constant {
+    /// Reads one.
+    pub fn read(text: &str) -> Option<Self> {
+        let is_constant = match text.strip_prefix('\'') {
+            Some(rest) => rest.strip_suffix('\'').is_some_and(is_plain),
+            None => is_number(text),
+        };
+        is_constant.then(|| Self(text.into()))
+    }
+
+    /// As it stands in SQL.
+    pub fn as_sql(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Whether a string is its own text, whatever may escape in strings.
+fn is_plain(text: &str) -> bool {
+    text.len() <= CONSTANT_BYTES_MAX
+        && !text.contains(|character: char| matches!(character, '\'' | '\\') || character.is_control())
+}
+
+fn is_number(text: &str) -> bool {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    text.len() <= NUMBER_BYTES_MAX && digits(whole) && digits(fraction)
+}
+
+impl Template for Query {
+    type Values = [Constant];
+
+    /// The query with constants in the place of its parameters: as many as there are, each of them at least once.
+    fn filled(&self, constants: &[Constant]) -> Option<Self> {
+        let parameters = self.gaps.iter().map(|gap| gap.parameter + 1).max().unwrap_or(0);
+        if self.shown.is_some() || parameters != constants.len() {
+            return None;
+        }
+        let more: usize = constants.iter().map(|constant| constant.as_sql().len()).sum();
+        let mut text = String::with_capacity(self.text.len() + more);
+        let mut end = 0;
+        for gap in &self.gaps {
+            text.push_str(self.text.get(end..gap.bytes.start)?);
+            text.push_str(constants.get(gap.parameter)?.as_sql());
+            end = gap.bytes.end;
+        }
+        text.push_str(self.text.get(end..)?);
+        Some(Self { text, shown: None, parameter_types: Vec::new(), gaps: Vec::new(), ..*self })
+    }
 }
 
 impl Query {
@@ -30,10 +103,10 @@ impl Query {
 
 impl fmt::Debug for Query {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { text: _, shown: _, parameter_types, gives, discreet } = self;
+        let Self { text: _, shown: _, parameter_types, gives, discreet, gaps } = self;
         let mut shown = formatter.debug_struct("Query");
         shown.field("text", &self.shown()).field("parameter_types", parameter_types).field("gives", gives);
-        shown.field("discreet", discreet).finish()
+        shown.field("discreet", discreet).field("gaps", gaps).finish()
     }
 }
 

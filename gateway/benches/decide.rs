@@ -78,7 +78,13 @@ fn ours(rules: usize, spend: Duration, show: &dyn Fn(&str, Duration)) {
     let whole = timed(spend, || {
         let (plan, request) = ask();
         let Decision::Allow(permit) = decide(&policies, &request) else { panic!("refused") };
-        let under = Rewriting { model: &model, tenant: &identity.tenant, parameter_types: &[], session: None };
+        let under = Rewriting {
+            model: &model,
+            tenant: &identity.tenant,
+            parameter_types: &[],
+            session: None,
+            is_template: false,
+        };
         rewriter.rewrite(plan, permit, under).unwrap();
     });
     show("passgate: the same, rewrite, read back what is sent", whole);
@@ -108,7 +114,7 @@ fn seen_before(model: &Arc<Model>, policies: &PolicySet, identity: &Arc<Identity
     let request = plan::request(&plan, identity, Facts::default());
     let Decision::Allow(permit) = decide(policies, &request) else { panic!("refused") };
     let terms = Arc::new(Terms { request, obligations: Vec::new(), revision: permit.revision().clone() });
-    let under = Rewriting { model, tenant: &identity.tenant, parameter_types: &[], session: None };
+    let under = Rewriting { model, tenant: &identity.tenant, parameter_types: &[], session: None, is_template: false };
     let query = Arc::new(Rewriter::new(None).rewrite(plan, permit, under).unwrap());
     let (warnings, tables, rules, shadow) = Default::default();
     let rewritten = query.query().shown().into();

@@ -421,7 +421,7 @@ impl Permit {
         }
         let plan = self.obligations.iter().try_fold(plan, meet).map_err(DischargeError::Unmet)?;
         let query = finish(plan).map_err(DischargeError::Unmet)?;
-        Ok(Permitted { query, revision: self.revision, fired: self.fired })
+        Ok(Permitted { query, revision: self.revision, fired: self.fired.into() })
     }
 }
 
@@ -478,7 +478,25 @@ pub enum DischargeError<E> {
 pub struct Permitted<T> {
     query: T,
     revision: Revision,
-    fired: Vec<RuleReference>,
+    fired: Arc<[RuleReference]>,
+}
+
+/// A query with gaps, which may run with any values in them.
+pub trait Template: Sized {
+    /// What fills the gaps.
+    type Values: ?Sized;
+
+    /// The query with these values in its gaps; none where they do not fit. Whatever they are, it must be a query that
+    /// the permit for the template holds for.
+    fn filled(&self, values: &Self::Values) -> Option<Self>;
+}
+
+impl<T: Template> Permitted<T> {
+    /// The same permission with values in the gaps.
+    pub fn filled(&self, values: &T::Values) -> Option<Self> {
+        let query = self.query.filled(values)?;
+        Some(Self { query, revision: self.revision.clone(), fired: Arc::clone(&self.fired) })
+    }
 }
 
 impl<T> Permitted<T> {

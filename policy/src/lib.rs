@@ -44,7 +44,7 @@ pub use compile::{PolicyFile, compile};
 pub use decide::{PolicySet, decide};
 pub use decision::{
     Approval, Approver, Attribute, Decision, DischargeError, EstimatePermit, Governed, Hold, Mask, Obligation, Permit,
-    Permitted, PolicySql, Reason, Reasons, Redirect, Revision, RuleReference, Shadow, Warning,
+    Permitted, PolicySql, Reason, Reasons, Redirect, Revision, RuleReference, Shadow, Template, Warning,
 };
 pub use identity::{AUTHENTICATION_METHODS, Identity, PersonName, Proof, Role, Tenant};
 pub use names::Known;

@@ -47,7 +47,13 @@ fn a_governed_table_is_named_inside_its_derived_table_only() {
             let Ok(plan) = plan::resolve(statement, &model) else { continue };
             let request = plan::request(&plan, &identity, Facts::default());
             let Decision::Allow(permit) = decide(&policies, &request) else { continue };
-            let under = Rewriting { model: &model, tenant: &identity.tenant, parameter_types: &[], session: None };
+            let under = Rewriting {
+                model: &model,
+                tenant: &identity.tenant,
+                parameter_types: &[],
+                session: None,
+                is_template: false,
+            };
             if let Ok(query) = rewriter.rewrite(plan, permit, under) {
                 let text = &query.query().text;
                 check(text);
@@ -156,7 +162,7 @@ fn keeps(of: &Expression) -> bool {
     matches!(of, Expression::Infix { operator, left, right } if operator == "=" && region(left) && constant(right))
 }
 
-fn identity() -> Identity {
+pub(super) fn identity() -> Identity {
     Identity {
         person: PersonName::new("ana"),
         subject: "ana".to_owned(),
@@ -170,7 +176,7 @@ fn identity() -> Identity {
 }
 
 /// The tables that the cases of governing name: one that is governed, a child of it, views over it, and others.
-fn snapshot() -> Snapshot {
+pub(super) fn snapshot() -> Snapshot {
     const FCT: [&str; 6] = ["id", "region", "amount", "ssn", "born", "dim_id"];
     let relation = |kind, schema: &str, name: &str, columns: &[&str], on: &[&str], definition: &str| Found {
         schema: schema.to_owned(),

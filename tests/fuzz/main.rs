@@ -7,6 +7,7 @@
 mod governed;
 mod nests;
 mod policies;
+mod templates;
 
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};

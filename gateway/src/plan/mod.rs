@@ -47,7 +47,7 @@ pub use model::{Entry, Model, Unreadable, ViewBody};
 pub use policy_sql::PolicySqlReader;
 use rewriter::Salt;
 pub use rewriter::{Rewriter, Rewriting};
-pub use seen::{Allowed, Context, Question, Seen, Terms};
+pub use seen::{Allowed, Context, OfTemplate, Question, Seen, Terms};
 pub use visibility::{Shadowed, visibility};
 
 /// The schema of the gateway's own relations and functions. What a source has under this name cannot be reached.

@@ -1,17 +1,18 @@
 //! What rewriting keeps from one statement to the next: the secret that hashes are made with, and what policies' SQL
 //! was read to be.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
-use passgate_connectors::{Gives, Query, Secret};
+use passgate_connectors::{Gap, Gives, Query, Secret};
 use passgate_policy::{
     DischargeError, EstimatePermit, Obligation, Permit, Permitted, Place, StatementKind, TableName, Tenant,
 };
 
 use super::policy_sql::PolicySqlReader;
 use super::{Error, Model, Plan, SessionValues, Unreadable, govern, introspect, parameter_types, rewrite};
-use crate::statement::{Delivery, tree};
+use crate::statement::{self, Delivery, tree};
 
 /// What is written down in the place of a salt.
 const SALT_SHOWN: &str = "'<salt>'";
@@ -34,6 +35,8 @@ pub struct Rewriting<'a> {
     pub parameter_types: &'a [u32],
     /// What the session is, for a statement of the catalog; none where nobody runs it.
     pub session: Option<&'a SessionValues>,
+    /// Whether it is a template, to be filled with constants.
+    pub is_template: bool,
 }
 
 impl Rewriter {
@@ -111,7 +114,8 @@ impl Rewriter {
         let shown = salt.map(|salt| format!("'{}'", salt.expose())).filter(|salt| text.contains(salt));
         let shown = shown.map(|salt| text.replace(&salt, SALT_SHOWN));
         let discreet = !plan.governance.is_empty();
-        Ok(Query { text, shown, parameter_types: under.parameter_types.to_vec(), discreet, ..Query::default() })
+        let gaps = if under.is_template { gaps(&text)? } else { Vec::new() };
+        Ok(Query { text, shown, parameter_types: under.parameter_types.to_vec(), discreet, gaps, ..Query::default() })
     }
 
     /// A tenant's salt: nobody learns one from another.
@@ -120,6 +124,17 @@ impl Rewriter {
         let tag = hmac::sign(key, tenant.as_str().as_bytes());
         Some(Salt(Secret::new(tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>())))
     }
+}
+
+/// Where the parameters of a template stand. Each is there; what is governed may repeat a condition.
+fn gaps(text: &str) -> Result<Vec<Gap>, Error> {
+    let found = statement::parameters(text).ok_or_else(Error::not_faithful)?;
+    let numbers: BTreeSet<u16> = found.iter().map(|(_, number)| *number).collect();
+    if !numbers.iter().copied().eq((1..=u16::MAX).take(numbers.len())) {
+        return Err(Error::not_faithful());
+    }
+    let gap = |(bytes, number): (_, u16)| Gap { bytes, parameter: usize::from(number).saturating_sub(1) };
+    Ok(found.into_iter().map(gap).collect())
 }
 
 fn gives(delivery: &Delivery) -> Gives {

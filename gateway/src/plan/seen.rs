@@ -7,10 +7,14 @@
 //! for the second time.
 //!
 //! ```text
-//! text ──► Arc<Statement> ─┐
-//! person, session, moment ─┼─ Question ──► Arc<Allowed>
-//! model (source, policies) ┘
+//! text ──────────────► Arc<Statement> ─┐
+//! text ─► shape ─► Template, filled ───┤
+//! person, session, moment ─────────────┼─ Question ──► Arc<Allowed>
+//! model (source, policies) ────────────┘
 //! ```
+//!
+//! Texts that differ in constants only ask one question, that of their [`Template`]; it is asked as a prepared statement
+//! would be, and believed where the answer, filled with the constants of a text, was that to the text itself.
 //!
 //! What is found is what the same question was answered with, because everything that an answer may depend on is in the
 //! [`Question`]. A new thing that shapes an answer must become part of it, or must not be remembered: estimates and
@@ -26,7 +30,7 @@ use passgate_policy::{Facts, Identity, Obligation, Permitted, Proof, Request, Re
 use sha2::{Digest, Sha256};
 
 use super::{Model, Shadowed};
-use crate::statement::{self, Limits, Statement};
+use crate::statement::{self, Filled, Limits, Shape, Statement, Template};
 
 /// What a remembered statement takes in memory for each byte of its text, about.
 const TREE_BYTES_PER_BYTE: usize = 24;
@@ -48,9 +52,23 @@ pub struct Seen {
     /// The heaviest that is.
     weight_max: u64,
     texts_asked: Asked,
+    shapes_asked: Asked,
     questions_asked: Asked,
     statements: Cache<Arc<str>, Arc<[Arc<Statement>]>>,
-    answers: Cache<Question, Arc<Allowed>>,
+    /// By the keys of shapes; none where a shape makes no template.
+    templates: Cache<Arc<str>, Option<Template>>,
+    /// None where a template is not to be believed.
+    answers: Cache<Question, Option<Arc<Allowed>>>,
+}
+
+/// What is known of the answer to a template.
+pub enum OfTemplate {
+    /// It is this, whatever the constants are.
+    Known(Arc<Allowed>),
+    /// It is not known, and was not asked for lately either.
+    Unknown,
+    /// It is not known and asked for again: it should be found out.
+    Wanted,
 }
 
 /// What has been asked once, by its hash. Two that share a hash are taken for the same, and one of them remembered early.
@@ -175,6 +193,21 @@ impl PartialEq for Question {
 
 impl Eq for Question {}
 
+impl Question {
+    /// What it asks, whether or not its statement is kept: another may come to stand where one stood that was not.
+    fn words(&self) -> impl Hash {
+        let Self { statement, parameter_types, model, schemas, context, moment } = self;
+        (&statement.text, parameter_types, Arc::as_ptr(model).addr(), schemas, context, moment)
+    }
+
+    /// What it takes up with its answer: its statement too, which nothing else may hold.
+    fn weight(&self, allowed: Option<&Arc<Allowed>>) -> u32 {
+        let texts = |allowed: &Arc<Allowed>| allowed.query.query().text.len().saturating_add(allowed.rewritten.len());
+        let answer = weight(allowed.map_or(0, texts), ANSWER_BYTES_PER_BYTE);
+        answer.saturating_add(weight(self.statement.text.len(), TREE_BYTES_PER_BYTE))
+    }
+}
+
 impl Hash for Question {
     fn hash<H: Hasher>(&self, state: &mut H) {
         Arc::as_ptr(&self.statement).hash(state);
@@ -190,14 +223,19 @@ impl Seen {
     /// Remembers as much as fits in about so many bytes; nothing where they are none.
     pub fn new(bytes_max: usize) -> Self {
         let half = u64::try_from(bytes_max / 2).unwrap_or(u64::MAX);
-        let statements = Cache::builder().max_capacity(half);
+        let statements = Cache::builder().max_capacity(half / 2);
+        let templates = Cache::builder().max_capacity(half / 2);
         let answers = Cache::builder().max_capacity(half);
         Self {
             weight_max: half / LARGEST_PART,
             texts_asked: Asked::new(),
+            shapes_asked: Asked::new(),
             questions_asked: Asked::new(),
             statements: statements.weigher(|text: &Arc<str>, _| weight(text.len(), TREE_BYTES_PER_BYTE)).build(),
-            answers: answers.weigher(|_: &Question, allowed: &Arc<Allowed>| allowed.weight()).build(),
+            templates: templates.weigher(|key: &Arc<str>, _| weight(key.len(), TREE_BYTES_PER_BYTE)).build(),
+            answers: answers
+                .weigher(|question: &Question, allowed: &Option<Arc<Allowed>>| question.weight(allowed.as_ref()))
+                .build(),
         }
     }
 
@@ -214,16 +252,61 @@ impl Seen {
         Ok(parsed)
     }
 
+    /// The same for a text that its client does not keep: read as a template that is filled, where its shape is known.
+    /// `suits` says of which statements there may be templates.
+    pub fn recognised(
+        &self,
+        text: &str,
+        limits: &Limits,
+        suits: impl FnOnce(&Statement) -> bool,
+    ) -> Result<Arc<[Arc<Statement>]>, statement::Error> {
+        if let Some(known) = self.statements.get(text) {
+            return Ok(known);
+        }
+        let within_limits = text.len() <= limits.statement_bytes_max;
+        let Some(shape) = Shape::of(text).filter(|_| within_limits) else { return self.statements(text, limits) };
+        let key = shape.key();
+        let weight = weight(key.len(), TREE_BYTES_PER_BYTE);
+        let template = match self.templates.get(key.as_str()) {
+            Some(known) => known,
+            None if u64::from(weight) <= self.weight_max && self.shapes_asked.again(&key) => {
+                let template = shape.template(limits).filter(|template| suits(template.statement()));
+                self.keep(&self.templates, weight, || (key.into(), template.clone()));
+                template
+            }
+            None => None,
+        };
+        match template.and_then(|template| template.filled(&shape)) {
+            Some(statement) => Ok([Arc::new(statement)].into()),
+            None => self.statements(text, limits),
+        }
+    }
+
     /// What this question was answered with before.
     pub fn answer(&self, question: &Question) -> Option<Arc<Allowed>> {
-        self.answers.get(question)
+        self.answers.get(question).flatten()
+    }
+
+    /// The same for the question of a template.
+    pub fn answer_to_template(&self, question: &Question) -> OfTemplate {
+        match self.answers.get(question) {
+            Some(Some(allowed)) => OfTemplate::Known(allowed),
+            None if self.questions_asked.again(question.words()) => OfTemplate::Wanted,
+            Some(None) | None => OfTemplate::Unknown,
+        }
     }
 
     /// Remembers an answer, if its question is asked again.
     pub fn remember(&self, question: Question, allowed: Arc<Allowed>) {
-        if self.questions_asked.again(&question) {
-            self.keep(&self.answers, allowed.weight(), || (question, allowed));
+        if self.questions_asked.again(question.words()) {
+            self.keep(&self.answers, question.weight(Some(&allowed)), || (question, Some(allowed)));
         }
+    }
+
+    /// Remembers the answer to a template, or that there is none to be believed. One that takes too much is none.
+    pub fn remember_template(&self, question: Question, allowed: Option<Arc<Allowed>>) {
+        let allowed = allowed.filter(|allowed| u64::from(question.weight(Some(allowed))) <= self.weight_max);
+        self.keep(&self.answers, question.weight(allowed.as_ref()), || (question, allowed));
     }
 
     /// Puts something in, and what it puts out at once: the cache would let that wait for hundreds of others, and they may
@@ -251,8 +334,28 @@ impl std::fmt::Debug for Seen {
 }
 
 impl Allowed {
-    fn weight(&self) -> u32 {
-        weight(self.query.query().text.len().saturating_add(self.rewritten.len()), ANSWER_BYTES_PER_BYTE)
+    /// This answer, to a template, with the constants of a text; none where they do not fit.
+    pub fn filled(&self, filled: &Filled) -> Option<Arc<Permitted<Query>>> {
+        self.query.filled(&filled.constants).map(Arc::new)
+    }
+
+    /// Whether this answer, to a template, says with the constants of a text what the other says of the text.
+    pub fn is_with(&self, filled: &Filled, other: &Self) -> bool {
+        let same_obligations = || {
+            let (ours, others) = (&self.terms.obligations, &other.terms.obligations);
+            ours.len() == others.len() && ours.iter().zip(others).all(|(ours, other)| ours.has_same_effect(other))
+        };
+        let same_query = |query: Arc<Permitted<Query>>| {
+            let (ours, others) = (query.query(), other.query.query());
+            ours.text == others.text && ours.gives == others.gives && ours.discreet == others.discreet
+        };
+        !self.of_catalog
+            && !other.of_catalog
+            && other.query.query().shown.is_none()
+            && self.filled(filled).is_some_and(same_query)
+            && same_obligations()
+            && (&self.tables, &self.rules, &self.shadow) == (&other.tables, &other.rules, &other.shadow)
+            && self.warnings == other.warnings
     }
 }
 
@@ -358,8 +461,13 @@ mod tests {
         let request = plan::request(&plan, &Arc::new(identity()), Facts::default());
         let passgate_policy::Decision::Allow(permit) = passgate_policy::decide(policies, &request) else { panic!() };
         let revision = permit.revision().clone();
-        let under =
-            Rewriting { model: &question.model, tenant: &request.identity.tenant, parameter_types: &[], session: None };
+        let under = Rewriting {
+            model: &question.model,
+            tenant: &request.identity.tenant,
+            parameter_types: &[],
+            session: None,
+            is_template: false,
+        };
         let query = Rewriter::new(None).rewrite(plan, permit, under).unwrap();
         Arc::new(Allowed {
             rewritten: query.query().shown().into(),
@@ -420,5 +528,56 @@ mod tests {
         seen.remember(asked.clone(), answer);
         seen.answers.run_pending_tasks();
         assert!(seen.answer(&asked).is_none());
+    }
+
+    /// The template that a text is read as, if it is.
+    fn recognised(seen: &Seen, text: &str, suits: bool) -> Option<Filled> {
+        let recognised = seen.recognised(text, &Limits::default(), |_| suits).unwrap();
+        assert_eq!(&*recognised[0].text, text);
+        recognised[0].filled.clone()
+    }
+
+    #[test]
+    fn texts_of_one_shape_are_one_template_from_the_second_on() {
+        let seen = Seen::new(1 << 20);
+        let text = |constant: &str| format!("SELECT a FROM t WHERE b = {constant}");
+        assert!(recognised(&seen, &text("1"), true).is_none());
+        let (second, third) = (recognised(&seen, &text("2"), true), recognised(&seen, &text("3"), true));
+        let (second, third) = (second.unwrap(), third.unwrap());
+        assert!(Arc::ptr_eq(&second.template, &third.template));
+        assert_eq!(third.constants[0].as_sql(), "3");
+        assert!(recognised(&seen, &text("'3'"), true).is_none());
+        assert!(seen.statements(&text("4"), &Limits::default()).unwrap()[0].filled.is_none());
+    }
+
+    #[test]
+    fn what_does_not_suit_or_fit_is_no_template() {
+        let text = |constant: usize| format!("SELECT a FROM t WHERE b = {constant}");
+        for (seen, suits) in [(Seen::new(1 << 20), false), (Seen::new(0), true), (Seen::new(1 << 10), true)] {
+            assert!((0..4).all(|constant| recognised(&seen, &text(constant), suits).is_none()));
+        }
+        let seen = Seen::new(1 << 20);
+        assert!((0..3).any(|constant| recognised(&seen, &text(constant), true).is_some()));
+        let mut short = Limits::default();
+        short.statement_bytes_max = 20;
+        assert!(seen.recognised(&text(4), &short, |_| true).is_err());
+    }
+
+    #[test]
+    fn a_template_that_is_not_to_be_believed_is_not_asked_about_again() {
+        let seen = Seen::new(1 << 20);
+        let (model, policies) = model();
+        let asked = question(&seen, &model);
+        let said = || match seen.answer_to_template(&asked) {
+            OfTemplate::Known(_) => "known",
+            OfTemplate::Unknown => "unknown",
+            OfTemplate::Wanted => "wanted",
+        };
+        assert_eq!([said(), said(), said()], ["unknown", "wanted", "wanted"]);
+        seen.remember_template(asked.clone(), None);
+        assert_eq!([said(), said()], ["unknown", "unknown"]);
+        assert!(seen.answer(&asked).is_none());
+        seen.remember_template(asked.clone(), Some(allowed(&asked, &policies)));
+        assert_eq!(said(), "known");
     }
 }

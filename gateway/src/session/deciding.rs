@@ -20,11 +20,11 @@ use super::settings::Settings;
 use super::{Session, measure};
 use crate::audit::{Event, Record, RecordedEstimate};
 use crate::plan::{
-    self, Allowed, Context, Entry, Model, Plan, Question, Reading, Rewriting, SearchPath, SessionValues, Shadowed,
-    Terms,
+    self, Allowed, Context, Entry, Model, OfTemplate, Plan, Question, Reading, Rewriting, SearchPath, SessionValues,
+    Shadowed, Terms,
 };
 use crate::sources::{EstimateKey, Lease, Numbers};
-use crate::statement::Statement;
+use crate::statement::{Filled, Kind, Statement};
 
 /// Times that a policy may want to know more. It asks for an estimate once, for a redirect once and for approvals once.
 const ROUNDS_MAX: usize = 8;
@@ -42,11 +42,13 @@ pub(super) struct Sought<'a> {
     /// Values; none where the statement is only described. An approval is bound to values, so without them nothing is
     /// held: it is when it runs.
     pub(super) bind: Option<&'a Bind>,
+    /// Whether it is a template, which never runs: what the source or somebody would have to be asked is left open.
+    pub(super) is_template: bool,
 }
 
 impl<'a> Sought<'a> {
     fn rewriting(&self, model: &'a Model, tenant: &'a Tenant) -> Rewriting<'a> {
-        Rewriting { model, tenant, parameter_types: self.parameter_types, session: None }
+        Rewriting { model, tenant, parameter_types: self.parameter_types, session: None, is_template: self.is_template }
     }
 }
 
@@ -82,10 +84,24 @@ pub(super) struct Known {
 enum Answer {
     /// It may run, as the same question was answered before.
     Known(Arc<Allowed>),
-    /// It may run, as planned and as asked; the question where the answer is worth remembering.
-    Allowed(Box<(Plan, Request, Permit, Question, bool)>),
+    /// It may run, as the template that it is made of.
+    Filled(Arc<Allowed>, Arc<Permitted<Query>>),
+    /// It may run, as planned and as asked.
+    Allowed(Box<Granted>),
     /// It may run once somebody has approved it.
     Held(Box<Waiting>),
+}
+
+/// What the policy has allowed just now, to be rewritten.
+struct Granted {
+    plan: Plan,
+    request: Request,
+    permit: Permit,
+    question: Question,
+    /// Whether the same question will have the same answer.
+    lasting: bool,
+    /// The question of the template that the statement is made of, and by which policies it should be answered too.
+    template: Option<(Question, Arc<PolicySet>)>,
 }
 
 impl Session<Ready> {
@@ -93,15 +109,23 @@ impl Session<Ready> {
     /// the whole question is put again.
     pub(super) async fn permit(&mut self, sought: Sought<'_>, record: &mut Record) -> Result<Permission, Failure> {
         loop {
+            let mut filled = None;
             let (allowed, grants) = match self.decide(sought, record).await? {
                 Answer::Known(allowed) => (allowed, Vec::new()),
-                Answer::Allowed(answer) => Box::pin(self.allowed(*answer, sought, record)).await?,
+                Answer::Filled(allowed, query) => {
+                    filled = Some(query);
+                    (allowed, Vec::new())
+                }
+                Answer::Allowed(granted) => Box::pin(self.allowed(*granted, sought, record)).await?,
                 Answer::Held(waiting) => {
                     Box::pin(self.hold(&waiting, record)).await?;
                     continue;
                 }
             };
             note_allowed(&allowed, record);
+            if let Some(filled) = &filled {
+                record.rewritten = Some(filled.query().shown().into());
+            }
             // What is only foreseen uses nothing.
             let grants = if sought.bind.is_some() { grants } else { Vec::new() };
             // None where somebody else has used one of the grants since.
@@ -113,7 +137,8 @@ impl Session<Ready> {
                 Some(shadowed) => (None, Some(self.numbers(&shadowed).await?)),
                 None => (None, None),
             };
-            let (query, warnings) = (Arc::clone(&allowed.query), Arc::clone(&allowed.warnings));
+            let query = filled.unwrap_or_else(|| Arc::clone(&allowed.query));
+            let warnings = Arc::clone(&allowed.warnings);
             return Ok(Permission { query, standing, warnings, used, on_kept_connection: false, shadowed, numbers });
         }
     }
@@ -122,12 +147,32 @@ impl Session<Ready> {
     /// which grants it takes.
     async fn allowed(
         &mut self,
-        (plan, request, permit, question, lasting): (Plan, Request, Permit, Question, bool),
+        mut granted: Granted,
         sought: Sought<'_>,
         record: &Record,
     ) -> Result<(Arc<Allowed>, Vec<TicketId>), Failure> {
+        let (question, template) = (granted.question.clone(), granted.template.take());
+        let grants = granted.permit.grants_used().to_vec();
+        let (allowed, lasting) = self.rewritten(granted, sought, record).await?;
+        if lasting {
+            match template {
+                Some(template) => Box::pin(self.learn(template, sought, &allowed, record)).await,
+                None => self.services.seen.remember(question, Arc::clone(&allowed)),
+            }
+        }
+        Ok((allowed, grants))
+    }
+
+    /// Rewrites what the policy has allowed. Says too whether the same question will have the same answer.
+    async fn rewritten(
+        &mut self,
+        granted: Granted,
+        sought: Sought<'_>,
+        record: &Record,
+    ) -> Result<(Arc<Allowed>, bool), Failure> {
+        let Granted { plan, request, permit, question, lasting, template: _ } = granted;
         let (obligations, revision) = (permit.obligations().to_vec(), permit.revision().clone());
-        let (warnings, grants) = (permit.warnings().into(), permit.grants_used().to_vec());
+        let warnings = permit.warnings().into();
         let rules = permit.fired().iter().map(ToString::to_string).collect();
         let of_catalog = plan.is_of_catalog();
         let (shadowed, values) = self.shadow_of(&plan, &question.model, &request).await?;
@@ -136,7 +181,7 @@ impl Session<Ready> {
         let query = self.services.rewriter.rewrite(plan, permit, under).map_err(Failure::statement)?;
         // Another session of the same person has other values.
         let lasting = lasting && values.is_none_or(|values| !values.were_asked());
-        let allowed = Arc::new(Allowed {
+        let allowed = Allowed {
             rewritten: query.query().shown().into(),
             query: Arc::new(query),
             warnings,
@@ -146,11 +191,29 @@ impl Session<Ready> {
             terms: Arc::new(Terms { request, obligations, revision }),
             shadowed,
             of_catalog,
-        });
-        if lasting {
-            self.services.seen.remember(question, Arc::clone(&allowed));
+        };
+        Ok((Arc::new(allowed), lasting))
+    }
+
+    /// Finds out what the policy says of the template that a statement is made of, asked as if it was to be prepared.
+    /// It is believed of other constants where, with those of this statement, it is what `whole` says of it.
+    async fn learn(
+        &mut self,
+        (question, policies): (Question, Arc<PolicySet>),
+        sought: Sought<'_>,
+        whole: &Allowed,
+        record: &Record,
+    ) {
+        let Some(filled) = &sought.statement.filled else { return };
+        let sought = Sought { statement: &filled.template, bind: None, is_template: true, ..sought };
+        let (mut record, mut allowed) = (record.clone(), None);
+        // What is refused, held or estimated as a template may still run with constants, one by one.
+        if let Ok(Answer::Allowed(granted)) = self.decide_anew(question.clone(), policies, sought, &mut record).await
+            && let Ok((template, true)) = self.rewritten(*granted, sought, &record).await
+        {
+            allowed = Some(template).filter(|template| template.is_with(filled, whole));
         }
-        Ok((allowed, grants))
+        self.services.seen.remember_template(question, allowed);
     }
 
     /// Asks whether a statement may be prepared, and what it would be then.
@@ -160,7 +223,7 @@ impl Session<Ready> {
         parameter_types: &Arc<[u32]>,
         record: &mut Record,
     ) -> Result<Foreseen, Failure> {
-        let sought = Sought { statement, parameter_types, bind: None };
+        let sought = Sought { statement, parameter_types, bind: None, is_template: false };
         let Permission { query, shadowed, numbers, .. } = self.permit(sought, record).await?;
         Ok(Foreseen { query, shadowed, numbers })
     }
@@ -193,18 +256,61 @@ impl Session<Ready> {
         record.policy_revision = Some(policies.revision().clone());
         let model = self.model(&policies).await?;
         let (context, now) = (self.context().await, now());
+        let filled = sought.statement.filled.as_ref();
         let question = Question {
-            statement: Arc::clone(sought.statement),
+            statement: Arc::clone(filled.map_or(sought.statement, |filled| &filled.template)),
             parameter_types: Arc::clone(sought.parameter_types),
             model,
             schemas: self.state.settings.search_path().clone(),
             context,
             moment: policies.moment(now),
         };
+        if let Some(filled) = filled {
+            return self.decide_filled(filled, question, policies, sought, record).await;
+        }
         match services.seen.answer(&question) {
             Some(allowed) => Ok(Answer::Known(allowed)),
             None => Box::pin(self.decide_anew(question, policies, sought, record)).await,
         }
+    }
+
+    /// The same for a statement that is a template with constants. Where it is not known what the policy says of the
+    /// template, the statement is read in full and asked about by itself.
+    async fn decide_filled(
+        &mut self,
+        filled: &Filled,
+        question: Question,
+        policies: Arc<PolicySet>,
+        sought: Sought<'_>,
+        record: &mut Record,
+    ) -> Result<Answer, Failure> {
+        // A type that the client declared is one of a parameter, which the statement has not.
+        let asked = match sought.parameter_types.is_empty() {
+            true => self.services.seen.answer_to_template(&question),
+            false => OfTemplate::Unknown,
+        };
+        if let OfTemplate::Known(allowed) = &asked
+            && let Some(query) = allowed.filled(filled)
+        {
+            return Ok(Answer::Filled(Arc::clone(allowed), query));
+        }
+        let services = self.services.clone();
+        let whole = services.seen.statements(&sought.statement.text, &services.statement_limits);
+        let whole = whole.map_err(Failure::statement)?;
+        let [whole] = &*whole else { return Err(undecided()) };
+        if !matches!(whole.kind, Kind::Query(_)) {
+            return Err(undecided());
+        }
+        let asked_whole = Question { statement: Arc::clone(whole), ..question.clone() };
+        if let Some(allowed) = services.seen.answer(&asked_whole) {
+            return Ok(Answer::Known(allowed));
+        }
+        let sought = Sought { statement: whole, ..sought };
+        let mut answer = Box::pin(self.decide_anew(asked_whole, Arc::clone(&policies), sought, record)).await?;
+        if let (Answer::Allowed(granted), OfTemplate::Wanted) = (&mut answer, asked) {
+            granted.template = Some((question, policies));
+        }
+        Ok(answer)
     }
 
     /// What the source holds, as these policies see it.
@@ -257,7 +363,8 @@ impl Session<Ready> {
             match decision {
                 Decision::Allow(permit) => {
                     let lasting = lasting && permit.grants_used().is_empty();
-                    return Ok(Answer::Allowed(Box::new((plan, request, permit, question, lasting))));
+                    let granted = Granted { plan, request, permit, question, lasting, template: None };
+                    return Ok(Answer::Allowed(Box::new(granted)));
                 }
                 Decision::Deny(reasons) => {
                     let hidden = |used: &TableUse| visible(&policies, &caller.identity, &known, used) == Visible::No;
@@ -273,6 +380,7 @@ impl Session<Ready> {
                 Decision::Estimate(_) | Decision::Hold(_) if plan.missing().is_some() => {
                     return Err(plan.missing().cloned().map_or_else(undecided, Failure::statement));
                 }
+                Decision::Estimate(_) | Decision::Hold(_) if sought.is_template => return Err(undecided()),
                 Decision::Estimate(permit) => {
                     lasting = false;
                     facts.estimate = self.estimate(&plan, &model, permit, sought, record).await?;

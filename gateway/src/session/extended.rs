@@ -63,7 +63,7 @@ impl Session<Ready> {
         if name.is_empty() {
             self.state.statements.remove("");
         }
-        let statements = self.understand(&query)?;
+        let statements = if name.is_empty() { self.recognise(&query)? } else { self.understand(&query)? };
         if statements.len() > 1 {
             return Err(self.refuse_text(&query, Error::SeveralStatements));
         }

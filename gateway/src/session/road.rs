@@ -43,7 +43,12 @@ pub(super) struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     fn sought(self) -> Sought<'a> {
-        Sought { statement: self.statement, parameter_types: self.parameter_types, bind: Some(self.bind) }
+        Sought {
+            statement: self.statement,
+            parameter_types: self.parameter_types,
+            bind: Some(self.bind),
+            is_template: false,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::Session;
 use super::error::{End, Failure};
 use super::ready::Ready;
 use super::relay::{Reached, Wanted};
-use super::road::Asked;
+use super::road::{Asked, is_governed};
 use super::transaction::Implicit;
 use crate::audit::Event;
 use crate::error::ClientError;
@@ -27,7 +27,7 @@ impl Session<Ready> {
     async fn simple_statements(&mut self, text: &str) -> Result<(), Failure> {
         // As PostgreSQL does: a simple query takes the place of the unnamed statement, and of the portal where it runs.
         self.state.statements.remove("");
-        let statements = self.understand(text)?;
+        let statements = self.recognise(text)?;
         if statements.is_empty() {
             self.channel.send(&Backend::EmptyQueryResponse);
         }
@@ -58,6 +58,13 @@ impl Session<Ready> {
     pub(super) fn understand(&mut self, text: &str) -> Result<Arc<[Arc<Statement>]>, Failure> {
         let understood = self.services.seen.statements(text, &self.services.statement_limits);
         understood.map_err(|error| self.refuse_text(text, error))
+    }
+
+    /// The same for a text that is run and forgotten: one that is known but for its constants is not read again.
+    pub(super) fn recognise(&mut self, text: &str) -> Result<Arc<[Arc<Statement>]>, Failure> {
+        let is_governed = |statement: &Statement| is_governed(&statement.kind);
+        let recognised = self.services.seen.recognised(text, &self.services.statement_limits, is_governed);
+        recognised.map_err(|error| self.refuse_text(text, error))
     }
 
     /// Records a text that did not become a statement, and says what to answer.

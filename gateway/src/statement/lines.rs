@@ -2,6 +2,8 @@
 //!
 //! Separate because some texts ask for many places: the text is read once, not each time.
 
+use std::ops::Range;
+
 use sqlparser::tokenizer::Location;
 
 /// How many characters lie between places that are known.
@@ -42,7 +44,12 @@ impl<'a> Lines<'a> {
 
     /// What stands from one place to another.
     pub(super) fn between(&self, from: Location, to: Location) -> Option<&'a str> {
-        self.text.get(self.offset(from)..self.offset(to))
+        self.text.get(self.bytes(from, to))
+    }
+
+    /// Which bytes stand from one place to another.
+    pub(super) fn bytes(&self, from: Location, to: Location) -> Range<usize> {
+        self.offset(from)..self.offset(to)
     }
 
     /// How many characters stand before a place.

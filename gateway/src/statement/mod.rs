@@ -25,6 +25,7 @@ mod scan;
 mod session;
 mod session_words;
 mod set_config;
+mod template;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -32,12 +33,13 @@ pub mod tree;
 mod types;
 mod walk;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use passgate_policy::{Place, Write};
 use serde::Deserialize;
 use sqlparser::parser::{Parser, ParserError};
-use sqlparser::tokenizer::Location;
+use sqlparser::tokenizer::{Location, Span, Token};
 
 use crate::error::ClientError;
 use commands::{Command, Written};
@@ -50,6 +52,7 @@ pub use delivery::{CopyFormat, CopyOptions, Cursor, Delivery, Fetch, ForceQuote}
 pub use print::{SYNTAX_FUNCTIONS, print, quoted_name};
 pub use session::listed_name;
 pub use session_words::{Discard, Modes};
+pub use template::{Filled, Shape, Template};
 pub use trace::trace_back;
 pub use types::catalog_type;
 pub use walk::{Part, PartMut};
@@ -133,6 +136,9 @@ pub struct Statement {
     pub parameters: u16,
     /// Everything in it that is not a read; the policy denies these by name.
     pub writes: Vec<Write>,
+    /// The template that it was made of. What is said of a statement here is then said of the template, but for its
+    /// text; [`parse`] says what it is in full.
+    pub filled: Option<Filled>,
 }
 
 /// What a statement is.
@@ -371,6 +377,20 @@ fn parse_bounded(text: &str, limits: &Limits) -> Result<Vec<Statement>, Error> {
     }
 }
 
+/// Where parameters stand in a text: their bytes, and their numbers.
+pub fn parameters(text: &str) -> Option<Vec<(Range<usize>, u16)>> {
+    let lines = Lines::of(text);
+    let tokens = lexical::tokens(&lines, &BoundedPostgreSql::for_text(text, 1)).ok()?;
+    let parameters = tokens.iter().filter_map(|token| match &token.token {
+        Token::Placeholder(name) => Some((name, token.span)),
+        _ => None,
+    });
+    let place = |(name, span): (&String, Span)| {
+        Some((lines.bytes(span.start, span.end), name.strip_prefix('$')?.parse().ok()?))
+    };
+    parameters.map(place).collect()
+}
+
 /// The part of a text that a statement takes up.
 fn own_text<'a>(written: &Written, lines: &Lines<'a>) -> &'a str {
     lines.between(written.from, written.to).map_or(lines.text(), str::trim_end)
@@ -387,7 +407,7 @@ fn understand(written: &Written, text: &str, lines: &Lines<'_>, limits: &Limits)
         }
         command => session::classify(command, &mut lowering, place(written.from))?,
     };
-    Ok(Statement { kind, text: text.into(), parameters: lowering.parameters, writes: lowering.writes })
+    Ok(Statement { kind, text: text.into(), parameters: lowering.parameters, writes: lowering.writes, filled: None })
 }
 
 fn place(at: Location) -> Place {

@@ -76,6 +76,11 @@ impl Expression {
 }
 
 impl Call {
+    /// Whether it calls a function of this name, in whatever schema.
+    pub fn is_named(&self, name: &str) -> bool {
+        self.name.0.last().is_some_and(|last| last.text == name)
+    }
+
     /// Calls `visit` with every expression that stands directly inside the call: arguments first.
     pub fn each_part<'t>(&'t self, visit: &mut dyn FnMut(Part<'t>)) {
         let Self { name: _, arguments, variadic: _, distinct: _, order_by, within_group, filter, over } = self;

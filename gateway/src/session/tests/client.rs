@@ -118,6 +118,12 @@ impl World {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
+    /// Whether a text is read as a template with constants.
+    pub(in crate::session) fn knows_template(&self, text: &str) -> bool {
+        let recognised = self.services.seen.recognised(text, &self.services.statement_limits, |_| false).unwrap();
+        recognised[0].filled.is_some()
+    }
+
     /// Signs alice in and returns the greeting.
     pub(in crate::session) async fn connect(&self, parameters: &[(&str, &str)]) -> (TestClient, Vec<String>) {
         let mut client = self.open("alice", parameters);

@@ -228,3 +228,64 @@ async fn each_is_recorded_with_what_it_is_for() {
         ]
     );
 }
+
+const WITHOUT_LOWER: &str = r#"[{ "name": "no-lower", "action": "block", "message": "not today",
+    "condition": { "functions_referenced": { "contains_any": ["lower"] } } }]"#;
+
+/// A text with this constant, and what is sent for it.
+fn asked(constant: &str) -> (String, String) {
+    let text = format!("SELECT lower(b) FROM (SELECT 'X' AS b) q WHERE b = {constant} OR b IN ('y', {constant})");
+    let sent = format!(
+        "SELECT \"pg_catalog\".\"lower\"(\"b\") FROM (SELECT 'X' AS \"b\") AS \"q\" WHERE (\"b\" = {constant}) OR (\"b\" \
+         IN ('y', {constant}))"
+    );
+    (text, sent)
+}
+
+#[tokio::test]
+async fn texts_that_differ_in_constants_are_asked_about_once_and_recorded_each() {
+    let constants = ["'a'", "'b'", "'c'", "'d'", "''", "'e'"];
+    let script = constants.iter().fold(Script::default(), |script, constant| {
+        script.answer(&asked(constant).1, rows(&[constant.trim_matches('\'')]))
+    });
+    let world = World::new(script);
+    let (mut client, _) = world.connect(&[]).await;
+    for constant in constants {
+        let (text, sent) = asked(constant);
+        let answer = match constant {
+            "'d'" => client.parse("", &text).bind("", "", &[]).execute("", 0).sync().answer().await,
+            _ => client.query(&text).await,
+        };
+        let row = format!("DataRow [\"{}\"]", constant.trim_matches('\''));
+        assert!(answer.contains(&row), "{constant}: {answer:?}");
+        let recorded = world.audited().pop().unwrap();
+        assert_eq!((&recorded["query"], &recorded["rewritten"]), (&text.into(), &format!("{sent} LIMIT 10000").into()));
+        assert_eq!(recorded["parameters"], serde_json::json!([]));
+    }
+    let is_known = |known: &str| world.knows_template(&asked(known).0);
+    assert!(is_known("'unheard of'"));
+    assert!(!is_known("5"));
+    world.reload_more(WITHOUT_LOWER);
+    for constant in ["'a'", "'f'"] {
+        assert_eq!(client.query(&asked(constant).0).await[0], REFUSED);
+    }
+    client.terminate().await;
+}
+
+#[tokio::test]
+async fn a_constant_that_an_answer_depends_on_is_none_of_a_template() {
+    let sent =
+        |a: u64, rows: u64| format!("SELECT \"a\" FROM (SELECT 1 AS \"a\") AS \"q\" WHERE \"a\" = {a} LIMIT {rows}");
+    let asked = [(1, 3, 3), (2, 3, 3), (3, 3, 3), (4, 3, 3), (5, 50, 5), (6, 500, 5), (7, 4, 4)];
+    let script = asked
+        .iter()
+        .fold(Script::default(), |script, (a, _, rows_sent)| script.answer(&sent(*a, *rows_sent), rows(&["1"])));
+    let world = World::new(script);
+    world.reload(FEW);
+    let (mut client, _) = world.connect(&[]).await;
+    for (a, rows, rows_sent) in asked {
+        client.query(&format!("SELECT a FROM (SELECT 1 AS a) q WHERE a = {a} LIMIT {rows}")).await;
+        assert_eq!(world.audited().pop().unwrap()["rewritten"], sent(a, rows_sent));
+    }
+    client.terminate().await;
+}
