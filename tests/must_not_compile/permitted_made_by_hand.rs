@@ -3,7 +3,7 @@
 use passgate_policy::{Permitted, Revision};
 
 fn permitted(query: String, revision: Revision) -> Permitted<String> {
-    Permitted { query, revision, fired: Vec::new() }
+    Permitted { query, revision, fired: Default::default() }
 }
 
 fn main() {}
