@@ -78,14 +78,7 @@ fn ours(rules: usize, spend: Duration, show: &dyn Fn(&str, Duration)) {
     let whole = timed(spend, || {
         let (plan, request) = ask();
         let Decision::Allow(permit) = decide(&policies, &request) else { panic!("refused") };
-        let under = Rewriting {
-            model: &model,
-            tenant: &identity.tenant,
-            parameter_types: &[],
-            session: None,
-            is_template: false,
-        };
-        rewriter.rewrite(plan, permit, under).unwrap();
+        rewriter.rewrite(plan, permit, Rewriting::of(&model, &identity.tenant)).unwrap();
     });
     show("passgate: the same, rewrite, read back what is sent", whole);
     show("passgate: seen before", seen_before(&model, &policies, &identity, spend));
@@ -114,7 +107,7 @@ fn seen_before(model: &Arc<Model>, policies: &PolicySet, identity: &Arc<Identity
     let request = plan::request(&plan, identity, Facts::default());
     let Decision::Allow(permit) = decide(policies, &request) else { panic!("refused") };
     let terms = Arc::new(Terms { request, obligations: Vec::new(), revision: permit.revision().clone() });
-    let under = Rewriting { model, tenant: &identity.tenant, parameter_types: &[], session: None, is_template: false };
+    let under = Rewriting::of(model, &identity.tenant);
     let query = Arc::new(Rewriter::new(None).rewrite(plan, permit, under).unwrap());
     let (warnings, tables, rules, shadow) = Default::default();
     let rewritten = query.query().shown().into();

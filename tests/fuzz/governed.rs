@@ -47,14 +47,7 @@ fn a_governed_table_is_named_inside_its_derived_table_only() {
             let Ok(plan) = plan::resolve(statement, &model) else { continue };
             let request = plan::request(&plan, &identity, Facts::default());
             let Decision::Allow(permit) = decide(&policies, &request) else { continue };
-            let under = Rewriting {
-                model: &model,
-                tenant: &identity.tenant,
-                parameter_types: &[],
-                session: None,
-                is_template: false,
-            };
-            if let Ok(query) = rewriter.rewrite(plan, permit, under) {
+            if let Ok(query) = rewriter.rewrite(plan, permit, Rewriting::of(&model, &identity.tenant)) {
                 let text = &query.query().text;
                 check(text);
                 governed.fetch_add(text.contains(KEPT).into(), Ordering::Relaxed);

@@ -56,8 +56,7 @@ impl World {
         let plan = plan::resolve(statement, &self.model).ok()?;
         let request = plan::request(&plan, &self.identity, Facts::default());
         let Decision::Allow(permit) = decide(&self.policies, &request) else { return None };
-        let tenant = &self.identity.tenant;
-        let under = Rewriting { model: &self.model, tenant, parameter_types: &[], session: None, is_template };
+        let under = Rewriting { is_template, ..Rewriting::of(&self.model, &self.identity.tenant) };
         self.rewriter.rewrite(plan, permit, under).ok()
     }
 
@@ -91,8 +90,7 @@ fn what_a_template_may_do_every_statement_made_of_it_may() {
         let Some(sent) = world.sent(template.statement(), true) else { return };
         let filled = |text: &str| {
             let shape = Shape::of(text).expect("it has the same shape");
-            let statement = template.filled(&shape).expect("it has as many constants");
-            let query = sent.filled(&statement.filled.expect("it is filled").constants);
+            let query = sent.filled(&template.filled(shape).filled.expect("it is filled").constants);
             query.map(|query| query.query().text.clone())
         };
         let whole = world.sent_in_full(&text);

@@ -39,6 +39,13 @@ pub struct Rewriting<'a> {
     pub is_template: bool,
 }
 
+impl<'a> Rewriting<'a> {
+    /// Of a statement without declared types, which nobody runs in a session.
+    pub fn of(model: &'a Model, tenant: &'a Tenant) -> Self {
+        Self { model, tenant, parameter_types: &[], session: None, is_template: false }
+    }
+}
+
 impl Rewriter {
     /// Rewrites with this secret; without one, a hash mask refuses.
     pub fn new(hash_secret: Option<&Secret>) -> Self {

@@ -127,6 +127,14 @@ pub struct Terms {
     pub revision: Revision,
 }
 
+impl Terms {
+    /// Whether what is demanded elsewhere is what was met here.
+    pub fn demand_the_same(&self, others: &[Obligation]) -> bool {
+        let own = &self.obligations;
+        own.len() == others.len() && own.iter().zip(others).all(|(own, other)| other.has_same_effect(own))
+    }
+}
+
 /// Everything that an answer may depend on.
 #[derive(Clone, Debug)]
 pub struct Question {
@@ -241,9 +249,14 @@ impl Seen {
 
     /// The statements of a text.
     pub fn statements(&self, text: &str, limits: &Limits) -> Result<Arc<[Arc<Statement>]>, statement::Error> {
-        if let Some(known) = self.statements.get(text) {
-            return Ok(known);
+        match self.statements.get(text) {
+            Some(known) => Ok(known),
+            None => self.read(text, limits),
         }
+    }
+
+    /// Reads a text, and keeps it where it was asked before.
+    fn read(&self, text: &str, limits: &Limits) -> Result<Arc<[Arc<Statement>]>, statement::Error> {
         let parsed: Arc<[Arc<Statement>]> = statement::parse(text, limits)?.into_iter().map(Arc::new).collect();
         if self.texts_asked.again(text) {
             let weight = weight(text.len(), TREE_BYTES_PER_BYTE);
@@ -264,7 +277,7 @@ impl Seen {
             return Ok(known);
         }
         let within_limits = text.len() <= limits.statement_bytes_max;
-        let Some(shape) = Shape::of(text).filter(|_| within_limits) else { return self.statements(text, limits) };
+        let Some(shape) = Shape::of(text).filter(|_| within_limits) else { return self.read(text, limits) };
         let key = shape.key();
         let weight = weight(key.len(), TREE_BYTES_PER_BYTE);
         let template = match self.templates.get(key.as_str()) {
@@ -276,9 +289,9 @@ impl Seen {
             }
             None => None,
         };
-        match template.and_then(|template| template.filled(&shape)) {
-            Some(statement) => Ok([Arc::new(statement)].into()),
-            None => self.statements(text, limits),
+        match template {
+            Some(template) => Ok([Arc::new(template.filled(shape))].into()),
+            None => self.read(text, limits),
         }
     }
 
@@ -341,10 +354,6 @@ impl Allowed {
 
     /// Whether this answer, to a template, says with the constants of a text what the other says of the text.
     pub fn is_with(&self, filled: &Filled, other: &Self) -> bool {
-        let same_obligations = || {
-            let (ours, others) = (&self.terms.obligations, &other.terms.obligations);
-            ours.len() == others.len() && ours.iter().zip(others).all(|(ours, other)| ours.has_same_effect(other))
-        };
         let same_query = |query: Arc<Permitted<Query>>| {
             let (ours, others) = (query.query(), other.query.query());
             ours.text == others.text && ours.gives == others.gives && ours.discreet == others.discreet
@@ -353,7 +362,7 @@ impl Allowed {
             && !other.of_catalog
             && other.query.query().shown.is_none()
             && self.filled(filled).is_some_and(same_query)
-            && same_obligations()
+            && self.terms.demand_the_same(&other.terms.obligations)
             && (&self.tables, &self.rules, &self.shadow) == (&other.tables, &other.rules, &other.shadow)
             && self.warnings == other.warnings
     }
@@ -461,13 +470,7 @@ mod tests {
         let request = plan::request(&plan, &Arc::new(identity()), Facts::default());
         let passgate_policy::Decision::Allow(permit) = passgate_policy::decide(policies, &request) else { panic!() };
         let revision = permit.revision().clone();
-        let under = Rewriting {
-            model: &question.model,
-            tenant: &request.identity.tenant,
-            parameter_types: &[],
-            session: None,
-            is_template: false,
-        };
+        let under = Rewriting::of(&question.model, &request.identity.tenant);
         let query = Rewriter::new(None).rewrite(plan, permit, under).unwrap();
         Arc::new(Allowed {
             rewritten: query.query().shown().into(),

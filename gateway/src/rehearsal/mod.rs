@@ -169,13 +169,7 @@ fn decided(
     mut facts: Facts,
 ) -> Rehearsed {
     let mut account = Rehearsed::default();
-    let under = plan::Rewriting {
-        model: stage.model,
-        tenant: &identity.tenant,
-        parameter_types: &[],
-        session: None,
-        is_template: false,
-    };
+    let under = plan::Rewriting::of(stage.model, &identity.tenant);
     for _ in 0..ROUNDS_MAX {
         let request = plan::request(&plan, identity, facts.clone());
         account.note_names(&request);

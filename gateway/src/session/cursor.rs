@@ -214,7 +214,7 @@ impl Session<Ready> {
             record.validation = "denied".into();
             return Err(Error::Revoked.into());
         };
-        if !cursor.standing.demands_the_same(permit.obligations()) {
+        if !cursor.standing.terms.demand_the_same(permit.obligations()) {
             record.validation = "denied".into();
             return Err(Error::Revoked.into());
         }

@@ -48,7 +48,8 @@ pub(super) struct Sought<'a> {
 
 impl<'a> Sought<'a> {
     fn rewriting(&self, model: &'a Model, tenant: &'a Tenant) -> Rewriting<'a> {
-        Rewriting { model, tenant, parameter_types: self.parameter_types, session: None, is_template: self.is_template }
+        let (parameter_types, is_template) = (self.parameter_types, self.is_template);
+        Rewriting { parameter_types, is_template, ..Rewriting::of(model, tenant) }
     }
 }
 

@@ -72,7 +72,7 @@ impl Standing {
         terms.request = request;
         terms.revision = policies.revision().clone();
         match decide(policies, &terms.request) {
-            Decision::Allow(permit) => self.demands_the_same(permit.obligations()),
+            Decision::Allow(permit) => self.terms.demand_the_same(permit.obligations()),
             _ => false,
         }
     }
@@ -99,12 +99,6 @@ impl Standing {
             Obligation::LimitRows { rows, rule } => Some((*rows, rule)),
             Obligation::FilterRows { .. } | Obligation::MaskColumn { .. } | Obligation::HideColumn { .. } => None,
         })
-    }
-
-    /// Whether what is demanded now is what was met before.
-    pub(super) fn demands_the_same(&self, now: &[Obligation]) -> bool {
-        let before = &self.terms.obligations;
-        now.len() == before.len() && now.iter().zip(before).all(|(now, before)| now.has_same_effect(before))
     }
 }
 

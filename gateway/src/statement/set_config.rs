@@ -7,7 +7,7 @@
 use super::Kind;
 use super::tree::{Arguments, Body, Call, Expression, Item, Literal, Path, Query, Relation, Select};
 
-const FUNCTION: &str = "set_config";
+pub(super) const FUNCTION: &str = "set_config";
 
 /// How answers look, and what a session is called.
 const SETTINGS: [&str; 7] = [

@@ -26,8 +26,8 @@ use std::sync::Arc;
 
 use passgate_connectors::Constant;
 
-use super::tree::{Expression, JoinCondition, Query, Relation};
-use super::{Kind, Limits, Part, Statement, parse};
+use super::tree::{COMPARISONS, Expression, JoinCondition, Query, Relation};
+use super::{Kind, Limits, Part, Statement, parse, set_config};
 
 /// The longest text that is looked at, in bytes.
 const TEXT_BYTES_MAX: usize = 16 << 10;
@@ -35,14 +35,13 @@ const TEXT_BYTES_MAX: usize = 16 << 10;
 /// The most constants that are taken out of a text. One with more has no shape.
 const GAPS_MAX: usize = 64;
 
-/// What compares two values.
-const COMPARISONS: [&str; 7] = ["=", "<", ">", "<=", ">=", "<>", "!="];
-
 /// A text, and which constants are taken out.
 #[derive(Debug)]
 pub struct Shape<'t> {
     text: &'t str,
     gaps: Vec<Range<usize>>,
+    /// What was taken out of each gap.
+    constants: Vec<Constant>,
 }
 
 /// A statement with parameters where texts of one shape have constants.
@@ -64,14 +63,17 @@ impl<'t> Shape<'t> {
         if text.len() > TEXT_BYTES_MAX || text.bytes().any(is_dubious) {
             return None;
         }
-        let gaps = Reader { text, at: 0, gaps: Vec::new(), expects: Expects::Nothing }.read()?;
-        (!gaps.is_empty()).then_some(Self { text, gaps })
+        let shape = Self { text, gaps: Vec::new(), constants: Vec::new() };
+        let shape = Reader { shape, at: 0, expects: Expects::Nothing }.read()?;
+        (!shape.gaps.is_empty()).then_some(shape)
     }
 
     /// What texts of the same shape have in common: the text, with the kind of each constant in its place. No text that
     /// has a shape holds a control character of its own.
     pub fn key(&self) -> String {
-        self.with(|_, constant, key| key.push_str(if constant.starts_with('\'') { "\u{1}s" } else { "\u{1}n" }))
+        self.with(|_, constant, key| {
+            key.push_str(if constant.as_sql().starts_with('\'') { "\u{1}s" } else { "\u{1}n" });
+        })
     }
 
     /// Reads the template. None where a constant that was taken out is something else than what a condition compares a
@@ -88,18 +90,13 @@ impl<'t> Shape<'t> {
         compared.then(|| Template(Arc::new(statement)))
     }
 
-    /// The constants that were taken out.
-    fn constants(&self) -> Option<Arc<[Constant]>> {
-        self.gaps.iter().map(|gap| Constant::read(self.text.get(gap.clone())?)).collect()
-    }
-
     /// The text with something else in the place of each constant, which are counted from 1.
-    fn with(&self, mut put: impl FnMut(usize, &str, &mut String)) -> String {
+    fn with(&self, mut put: impl FnMut(usize, &Constant, &mut String)) -> String {
         let mut text = String::with_capacity(self.text.len() + 8);
         let mut end = 0;
-        for (index, gap) in self.gaps.iter().enumerate() {
+        for (number, (gap, constant)) in (1..).zip(self.gaps.iter().zip(&self.constants)) {
             text.push_str(self.text.get(end..gap.start).unwrap_or_default());
-            put(index + 1, self.text.get(gap.clone()).unwrap_or_default(), &mut text);
+            put(number, constant, &mut text);
             end = gap.end;
         }
         text.push_str(self.text.get(end..).unwrap_or_default());
@@ -114,10 +111,10 @@ impl Template {
     }
 
     /// The statement of a text of this shape.
-    pub fn filled(&self, shape: &Shape<'_>) -> Option<Statement> {
-        let filled = Filled { template: Arc::clone(&self.0), constants: shape.constants()? };
+    pub fn filled(&self, shape: Shape<'_>) -> Statement {
+        let filled = Filled { template: Arc::clone(&self.0), constants: shape.constants.into() };
         let (kind, text) = (self.0.kind.clone(), shape.text.into());
-        Some(Statement { kind, text, parameters: 0, writes: Vec::new(), filled: Some(filled) })
+        Statement { kind, text, parameters: 0, writes: Vec::new(), filled: Some(filled) }
     }
 }
 
@@ -142,15 +139,14 @@ enum Expects {
 
 /// Finds constants that are worth being taken out.
 struct Reader<'t> {
-    text: &'t str,
+    shape: Shape<'t>,
     at: usize,
-    gaps: Vec<Range<usize>>,
     expects: Expects,
 }
 
-impl Reader<'_> {
-    fn read(mut self) -> Option<Vec<Range<usize>>> {
-        while let Some(first) = self.text.as_bytes().get(self.at).copied() {
+impl<'t> Reader<'t> {
+    fn read(mut self) -> Option<Shape<'t>> {
+        while let Some(first) = self.shape.text.as_bytes().get(self.at).copied() {
             let start = self.at;
             match first {
                 b' ' | b'\t' | b'\n' | b'\r' => {
@@ -166,17 +162,19 @@ impl Reader<'_> {
             }
             self.take(start)?;
         }
-        Some(self.gaps)
+        Some(self.shape)
     }
 
     /// Takes note of what stands from `start` to here.
     fn take(&mut self, start: usize) -> Option<()> {
         use Expects::{And, Constant as Compared, Element, List, Low, Nothing, Separator};
-        let token = self.text.get(start..self.at)?;
+        let token = self.shape.text.get(start..self.at)?;
         let is = |word: &str| token.eq_ignore_ascii_case(word);
-        let is_constant = matches!(self.expects, Compared | Element | Low) && self.is_constant(token);
-        if is_constant {
-            self.gaps.push(start..self.at);
+        let constant = if matches!(self.expects, Compared | Element | Low) { self.constant(token) } else { None };
+        let is_constant = constant.is_some();
+        if let Some(constant) = constant {
+            self.shape.gaps.push(start..self.at);
+            self.shape.constants.push(constant);
         }
         self.expects = match self.expects {
             Compared if is_constant => Nothing,
@@ -190,26 +188,26 @@ impl Reader<'_> {
             _ if is("between") => Low,
             _ => Nothing,
         };
-        (self.gaps.len() <= GAPS_MAX).then_some(())
+        (self.shape.gaps.len() <= GAPS_MAX).then_some(())
     }
 
-    fn is_constant(&self, token: &str) -> bool {
-        let next = self.text.as_bytes().get(self.at);
+    fn constant(&self, token: &str) -> Option<Constant> {
+        let next = self.shape.text.as_bytes().get(self.at);
         let ends = next.is_none_or(|next| matches!(next, b' ' | b'\t' | b'\n' | b'\r' | b')' | b',' | b';'));
-        ends && Constant::read(token).is_some()
+        if ends { Constant::read(token) } else { None }
     }
 
     fn skip(&mut self, belongs: impl Fn(u8) -> bool) {
-        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let rest = self.shape.text.as_bytes().get(self.at..).unwrap_or_default();
         self.at += rest.iter().take_while(|byte| belongs(**byte)).count();
     }
 
     /// A string or a name, up to the quote that ends it: two in a row stand for one.
     fn skip_quoted(&mut self, quote: u8) -> Option<()> {
         loop {
-            let rest = self.text.as_bytes().get(self.at + 1..)?;
+            let rest = self.shape.text.as_bytes().get(self.at + 1..)?;
             self.at += 2 + rest.iter().position(|byte| *byte == quote)?;
-            if self.text.as_bytes().get(self.at) != Some(&quote) {
+            if self.shape.text.as_bytes().get(self.at) != Some(&quote) {
                 return Some(());
             }
         }
@@ -282,7 +280,7 @@ impl Compared {
             Part::Expression(of) => {
                 self.parameters += usize::from(matches!(of, Expression::Parameter(_)));
                 // Whether it is a query, or sets what its WHERE names.
-                self.depends |= matches!(of, Expression::Call(call) if call.is_named("set_config"));
+                self.depends |= matches!(of, Expression::Call(call) if call.is_named(set_config::FUNCTION));
                 of.each_part(&mut |part| self.part(part));
             }
         }
@@ -432,12 +430,11 @@ mod tests {
                 let limits = Limits::default();
                 let Some(shape) = Shape::of(&text) else { continue };
                 let Some(template) = shape.template(&limits) else { continue };
-                let constants = shape.constants().unwrap();
                 let Ok(whole) = parse(&text, &limits) else { panic!("{text}") };
                 let [Statement { kind: Kind::Query(whole), .. }] = whole.as_slice() else { panic!("{text}") };
                 let Kind::Query(tree) = &template.statement().kind else { panic!("{text}") };
                 let mut filled = (**tree).clone();
-                fill(&mut filled, &constants);
+                fill(&mut filled, &shape.constants);
                 proptest::prop_assert_eq!(&filled, &**whole, "{}", text);
             }
         }

@@ -402,6 +402,10 @@ pub struct Type {
     pub dimensions: usize,
 }
 
+/// Comparisons: they fail for no value of a type that has an order. Most are leakproof; those of `text` and `numeric`
+/// are not, since `texteq` and `numeric_cmp` may run out of memory, which tells nothing of a value.
+pub const COMPARISONS: [&str; 7] = ["=", "<>", "!=", "<", "<=", ">", ">="];
+
 /// A constant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Literal {

@@ -19,13 +19,10 @@ use passgate_policy::ColumnFacts;
 
 use crate::plan::functions;
 use crate::statement::tree::{
-    Arguments, Body, Call, Distinct, Expression, Item, JoinCondition, Limit, Literal, Path, Query, Relation, Select,
+    Arguments, Body, COMPARISONS, Call, Distinct, Expression, Item, JoinCondition, Limit, Literal, Path, Query,
+    Relation, Select,
 };
 use crate::statement::{Part, catalog_type};
-
-/// Comparisons: they fail for no value of a type that has an order. Most are leakproof; those of `text` and `numeric`
-/// are not, since `texteq` and `numeric_cmp` may run out of memory, which tells nothing of a value.
-const COMPARISONS: [&str; 7] = ["=", "<>", "!=", "<", "<=", ">", ">="];
 
 /// Operators that the planner evaluates on no value it has sampled, besides comparisons: none of them is a condition.
 /// Source: `oprrest` of `pg_operator`.
@@ -418,7 +415,7 @@ fn is_plain_pattern(pattern: &Expression) -> bool {
 fn is_near_now(operator: &str, left: &Expression, right: &Expression) -> bool {
     let now = match left {
         Expression::Keyword { keyword, .. } => ["CURRENT_DATE", "CURRENT_TIMESTAMP"].contains(keyword),
-        Expression::Call(call) => call.name.0.last().is_some_and(|name| name.text == "now"),
+        Expression::Call(call) => call.is_named("now"),
         _ => false,
     };
     let short = |text: &str| {

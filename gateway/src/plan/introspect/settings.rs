@@ -54,7 +54,7 @@ fn is_without_value(part: Part<'_>) -> bool {
         Expression::Column(Path(path)) => path.last().is_some_and(|last| WITHOUT_VALUES.contains(&last.text.as_str())),
         Expression::EverythingOf(_) => false,
         // It would show the value of whatever is named.
-        Expression::Call(call) => call.name.0.last().is_some_and(|last| last.text == "lower"),
+        Expression::Call(call) => call.is_named("lower"),
         _ => true,
     };
     of.each_part(&mut |part| plain &= is_without_value(part));
@@ -83,10 +83,7 @@ fn is_name(of: &Expression) -> bool {
     match of {
         Expression::Column(Path(path)) => path.last().is_some_and(|last| last.text == "name"),
         Expression::Call(call) => match &call.arguments {
-            Arguments::List(list) => {
-                call.name.0.last().is_some_and(|last| last.text == "lower")
-                    && matches!(list.as_slice(), [(None, of)] if is_name(of))
-            }
+            Arguments::List(list) => call.is_named("lower") && matches!(list.as_slice(), [(None, of)] if is_name(of)),
             _ => false,
         },
         _ => false,

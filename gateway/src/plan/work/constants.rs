@@ -112,7 +112,7 @@ pub(super) fn count(bytes: usize) -> f64 {
 
 /// The largest value of a series of numbers.
 pub(super) fn series_end(call: &Call, series: &[(String, f64)]) -> Option<f64> {
-    let is_series = call.name.0.last().is_some_and(|name| name.text == "generate_series");
+    let is_series = call.is_named("generate_series");
     let Arguments::List(list) = &call.arguments else { return None };
     let ends = list.iter().take(2).map(|(_, of)| bound(of, series));
     is_series.then(|| ends.flatten().fold(1.0, f64::max))
